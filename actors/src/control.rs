@@ -1,0 +1,63 @@
+//! The only messages that the HTTP control API sends into the tree, with their replies. All go to Root.
+
+use std::time::Duration;
+
+use actix::Message;
+use serde::Serialize;
+use weir_media::id::{SessionId, Slot, StreamId};
+use weir_media::ladder::Ladder;
+
+use crate::token::Token;
+
+/// What the tree must know of a stream. The API owns all else.
+#[derive(Clone, Debug)]
+pub struct StreamSpec {
+    /// Its id.
+    pub id: StreamId,
+    /// Its one push token.
+    pub token: Token,
+    /// Off refuses and closes publishers.
+    pub active: bool,
+    /// Fed by pulling; pushes are refused.
+    pub pull: bool,
+    /// Wished rungs; a change takes effect with the next broadcast.
+    pub ladder: Ladder,
+}
+
+/// Adds a stream or replaces what is known of it. Closes its sessions when the token changed, or when it was switched off or to pull;
+/// the reply comes when they are closed, or after 2 s.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<ClosedSession>")]
+pub struct PutStream(pub StreamSpec);
+
+/// Forgets a stream, closing its sessions and ending its broadcast.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<ClosedSession>")]
+pub struct RemoveStream(pub StreamId);
+
+/// A session that a control message closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClosedSession {
+    /// The session.
+    pub session: SessionId,
+    /// Its slot.
+    pub slot: Slot,
+    /// From the order to the socket's end; `None` when it did not end within 2 s.
+    #[serde(skip)]
+    pub took: Option<Duration>,
+}
+
+/// Asks for the whole supervision tree.
+#[derive(Debug, Message)]
+#[rtype(result = "crate::status::TreeNode")]
+pub struct GetTree;
+
+/// Asks for one stream's details; `None` when the tree does not know it.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<crate::status::StreamDetail>")]
+pub struct GetStream(pub StreamId);
+
+/// Refuse new publishers, say good-bye to the admitted ones, let workers flush; the reply comes when all are gone.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Drain;

@@ -1,0 +1,62 @@
+//! What a decoder must know before the first frame, and how to read it from configuration records.
+
+pub mod aac;
+pub mod avc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::time::FrameRate;
+
+/// Video codecs the worker decodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VideoCodec {
+    /// H.264 / AVC.
+    H264,
+}
+
+/// Audio codecs the worker decodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AudioCodec {
+    /// AAC, any object type that the decoder takes.
+    Aac,
+}
+
+/// Everything about a video track that is known before its first frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoConfig {
+    /// The codec.
+    pub codec: VideoCodec,
+    /// `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15).
+    pub decoder_config: Bytes,
+    /// Width in pixels after cropping, before the pixel aspect ratio.
+    pub width: u32,
+    /// Height in pixels after cropping.
+    pub height: u32,
+    /// Pixel aspect ratio, (1, 1) for square pixels.
+    pub pixel_aspect: (u32, u32),
+    /// What the bitstream's timing information claims, when it claims anything.
+    pub frame_rate: Option<FrameRate>,
+}
+
+/// Everything about an audio track that is known before its first frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioConfig {
+    /// The codec.
+    pub codec: AudioCodec,
+    /// `AudioSpecificConfig` (ISO/IEC 14496-3).
+    pub decoder_config: Bytes,
+    /// Samples per second of the core decoder, e.g. 44100.
+    pub sample_rate: u32,
+    /// 1 to 8.
+    pub channels: u8,
+}
+
+/// A track's decoder configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrackConfig {
+    /// Of the video track.
+    Video(VideoConfig),
+    /// Of the audio track.
+    Audio(AudioConfig),
+}

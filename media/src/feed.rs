@@ -1,0 +1,352 @@
+//! The bounded queue between one publisher and the worker that decodes it.
+//!
+//! A [`Feed`] also keeps what a *new* reader needs: the latest decoder configuration and the access units since the
+//! last keyframe. A worker that replaces a dead one therefore just takes a new reader and starts at once.
+//!
+//! Contract:
+//! - One writer, one reader at a time; a newer reader ends the older one.
+//! - Full (units or bytes) means: drop everything unread, then every unit up to the next keyframe, and count it.
+//!   Configurations are never dropped. The writer never waits.
+//! - Retained but already read units give way first when room is short.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::access_unit::{AccessUnit, Track};
+use crate::codec::{AudioConfig, TrackConfig, VideoConfig};
+
+/// How much a feed holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Access units.
+    pub units: usize,
+    /// Bytes of media.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// A 4 s GOP at 60 fps with its audio, or 8 MiB.
+    fn default() -> Self {
+        Self { units: 1_024, bytes: 8 << 20 }
+    }
+}
+
+/// What comes out of a feed, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedItem {
+    /// The decoder configuration of a track, before its first unit and at every change.
+    Config(TrackConfig),
+    /// One frame.
+    Unit(AccessUnit),
+}
+
+/// Counters of one feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedStats {
+    /// Units pushed, dropped ones included.
+    pub pushed_units: u64,
+    /// Bytes pushed, dropped ones included.
+    pub pushed_bytes: u64,
+    /// Units dropped because the reader was too slow.
+    pub dropped_units: u64,
+    /// Times the feed was full.
+    pub overflows: u64,
+}
+
+/// The shared queue; cloning shares it.
+#[derive(Clone)]
+pub struct Feed(Arc<Mutex<State>>);
+
+/// The only way media gets in. Dropping it ends the feed.
+pub struct FeedWriter(Feed);
+
+/// A cursor over a feed.
+pub struct FeedReader {
+    feed: Feed,
+    generation: u64,
+}
+
+struct State {
+    limits: Limits,
+    video: Option<VideoConfig>,
+    audio: Option<AudioConfig>,
+    items: VecDeque<FeedItem>,
+    /// Sequence number of `items[0]`.
+    base: u64,
+    /// Sequence number the reader takes next.
+    cursor: u64,
+    /// Sequence number of the last video keyframe's item.
+    gop: u64,
+    bytes: usize,
+    /// After an overflow: nothing goes in until a video keyframe does.
+    awaiting_keyframe: bool,
+    generation: u64,
+    /// Configurations the current reader has to get before its first unit.
+    preamble: VecDeque<FeedItem>,
+    closed: bool,
+    waker: Option<Waker>,
+    stats: FeedStats,
+}
+
+impl Feed {
+    /// An empty feed and its writer.
+    pub fn new(limits: Limits) -> (Self, FeedWriter) {
+        let feed = Self(Arc::new(Mutex::new(State {
+            limits,
+            video: None,
+            audio: None,
+            items: VecDeque::new(),
+            base: 0,
+            cursor: 0,
+            gop: 0,
+            bytes: 0,
+            awaiting_keyframe: false,
+            generation: 0,
+            preamble: VecDeque::new(),
+            closed: false,
+            waker: None,
+            stats: FeedStats::default(),
+        })));
+        (feed.clone(), FeedWriter(feed))
+    }
+
+    /// A reader that starts with the current configurations and the last keyframe. Any earlier reader ends.
+    pub fn reader(&self) -> FeedReader {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.cursor = state.gop.max(state.base);
+        // Configurations that lie between the keyframe and now are read again in order; the preamble may repeat one.
+        state.preamble = [state.video.clone().map(TrackConfig::Video), state.audio.clone().map(TrackConfig::Audio)]
+            .into_iter()
+            .flatten()
+            .map(FeedItem::Config)
+            .collect();
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+        FeedReader { feed: self.clone(), generation: state.generation }
+    }
+
+    /// Counters so far.
+    pub fn stats(&self) -> FeedStats {
+        self.lock().stats
+    }
+
+    /// The latest configurations.
+    pub fn configs(&self) -> (Option<VideoConfig>, Option<AudioConfig>) {
+        let state = self.lock();
+        (state.video.clone(), state.audio.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code below panics while it holds the lock; a poisoned state is still a consistent one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FeedWriter {
+    /// Announces or changes a track's decoder configuration.
+    pub fn config(&mut self, config: TrackConfig) {
+        let mut state = self.0.lock();
+        match &config {
+            TrackConfig::Video(video) => state.video = Some(video.clone()),
+            TrackConfig::Audio(audio) => state.audio = Some(audio.clone()),
+        }
+        state.items.push_back(FeedItem::Config(config));
+        state.wake();
+    }
+
+    /// Adds a unit. Returns false when it (or others before it) had to be dropped.
+    pub fn push(&mut self, unit: AccessUnit) -> bool {
+        let mut state = self.0.lock();
+        state.stats.pushed_units += 1;
+        state.stats.pushed_bytes += unit.data.len() as u64;
+        let key = unit.keyframe && unit.track == Track::Video;
+        let mut fits = true;
+        if state.awaiting_keyframe {
+            if !key {
+                state.stats.dropped_units += 1;
+                return false;
+            }
+            state.awaiting_keyframe = false;
+        }
+        if !state.make_room(unit.data.len()) {
+            fits = false;
+            state.overflow();
+            if !key {
+                state.awaiting_keyframe = true;
+                state.stats.dropped_units += 1;
+                return false;
+            }
+        }
+        if key {
+            state.gop = state.base + state.items.len() as u64;
+        }
+        state.bytes += unit.data.len();
+        state.items.push_back(FeedItem::Unit(unit));
+        state.trim();
+        state.wake();
+        fits
+    }
+
+    /// The feed this writer belongs to.
+    pub fn feed(&self) -> &Feed {
+        &self.0
+    }
+}
+
+impl Drop for FeedWriter {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.wake();
+    }
+}
+
+impl FeedReader {
+    /// The next item; `None` when the feed has ended or a newer reader took over.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<FeedItem>> {
+        let mut state = self.feed.lock();
+        if state.generation != self.generation {
+            return Poll::Ready(None);
+        }
+        if let Some(item) = state.preamble.pop_front() {
+            return Poll::Ready(Some(item));
+        }
+        let at = (state.cursor - state.base) as usize;
+        if let Some(item) = state.items.get(at).cloned() {
+            state.cursor += 1;
+            state.trim();
+            return Poll::Ready(Some(item));
+        }
+        if state.closed {
+            return Poll::Ready(None);
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Waits for the next item; `None` at the end.
+    pub async fn next(&mut self) -> Option<FeedItem> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Forgets items that are read and older than the last keyframe.
+    fn trim(&mut self) {
+        while self.base < self.cursor.min(self.gop) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some(FeedItem::Unit(unit)) = self.items.pop_front() {
+            self.bytes -= unit.data.len();
+        }
+        self.base += 1;
+    }
+
+    fn full(&self, more: usize) -> bool {
+        self.items.len() >= self.limits.units || self.bytes + more > self.limits.bytes
+    }
+
+    /// Gives up retained units until `more` bytes fit; false when unread ones are in the way.
+    fn make_room(&mut self, more: usize) -> bool {
+        while self.full(more) && self.base < self.cursor {
+            self.forget_first();
+        }
+        self.gop = self.gop.max(self.base);
+        !self.full(more)
+    }
+
+    /// Drops all unread units, keeps unread configurations.
+    fn overflow(&mut self) {
+        self.stats.overflows += 1;
+        let before = self.items.len();
+        self.items.retain(|item| matches!(item, FeedItem::Config(_)));
+        self.stats.dropped_units += (before - self.items.len()) as u64;
+        self.bytes = 0;
+        self.base = self.cursor;
+        self.gop = self.cursor;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+    use bytes::Bytes;
+
+    fn unit(track: Track, keyframe: bool, ms: i64) -> AccessUnit {
+        let at = Timestamp::from_millis(ms);
+        AccessUnit { track, pts: at, dts: at, keyframe, data: Bytes::from_static(&[0; 10]) }
+    }
+
+    fn drain(reader: &mut FeedReader) -> Vec<i64> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut seen = vec![];
+        while let Poll::Ready(Some(item)) = reader.poll_next(&mut cx) {
+            if let FeedItem::Unit(unit) = item {
+                seen.push(unit.pts.as_nanos() / 1_000_000);
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn a_new_reader_starts_at_the_last_keyframe() {
+        let (feed, mut writer) = Feed::new(Limits::default());
+        let mut first = feed.reader();
+        for ms in 0..10 {
+            assert!(writer.push(unit(Track::Video, ms % 4 == 0, ms)));
+        }
+        assert_eq!(drain(&mut first), (0..10).collect::<Vec<_>>());
+        let mut second = feed.reader();
+        assert_eq!(drain(&mut second), [8, 9]);
+        assert_eq!(first.poll_next(&mut Context::from_waker(Waker::noop())), Poll::Ready(None), "superseded");
+    }
+
+    #[test]
+    fn full_drops_to_the_next_keyframe_and_counts() {
+        let (feed, mut writer) = Feed::new(Limits { units: 4, bytes: 1_000 });
+        let mut reader = feed.reader();
+        for ms in 0..6 {
+            writer.push(unit(Track::Video, ms == 0, ms));
+        }
+        writer.push(unit(Track::Audio, true, 6));
+        assert!(writer.push(unit(Track::Video, true, 7)));
+        writer.push(unit(Track::Video, false, 8));
+        assert_eq!(drain(&mut reader), [7, 8]);
+        let stats = feed.stats();
+        assert_eq!((stats.pushed_units, stats.dropped_units, stats.overflows), (9, 7, 1));
+    }
+
+    #[test]
+    fn read_units_give_way_before_anything_is_dropped() {
+        let (feed, mut writer) = Feed::new(Limits { units: 4, bytes: 1_000 });
+        let mut reader = feed.reader();
+        for ms in 0..40 {
+            assert!(writer.push(unit(Track::Video, ms == 0, ms)));
+            assert_eq!(drain(&mut reader), [ms]);
+        }
+        assert_eq!(feed.stats().dropped_units, 0);
+    }
+
+    #[test]
+    fn the_end_comes_after_what_was_pushed() {
+        let (feed, mut writer) = Feed::new(Limits::default());
+        let mut reader = feed.reader();
+        writer.push(unit(Track::Video, true, 1));
+        drop(writer);
+        assert_eq!(drain(&mut reader), [1]);
+        assert_eq!(reader.poll_next(&mut Context::from_waker(Waker::noop())), Poll::Ready(None));
+    }
+}

@@ -1,0 +1,25 @@
+//! Media types, wire formats and packaging of Weir.
+//!
+//! Everything here is pure: no sockets, no files, no threads, no clock. Time enters as an argument, bytes
+//! enter as slices, and what comes out is data. That is what makes each module testable at exact instants
+//! and fuzzable without GStreamer.
+//!
+//! ```text
+//! id, time            names and units
+//! codec, access_unit  compressed media and its decoder configuration
+//! ladder, grid        what is made of an input: renditions, and the raster of segments and parts
+//! feed                the bounded queue between one publisher and one worker
+//! pipeline, protocol  the seam to the media worker: trait and events, messages on its socket
+//! rtmp, flv           wire formats of RTMP push
+//! package             CMAF chunks to LL-HLS and LL-DASH
+//! ```
+
+pub mod access_unit;
+pub mod codec;
+pub mod feed;
+pub mod grid;
+pub mod id;
+pub mod ladder;
+pub mod pipeline;
+pub mod protocol;
+pub mod time;
