@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use actix::Message;
 use tokio::sync::{mpsc, watch};
-use weir_media::feed::FeedWriter;
 use weir_media::codec::{AudioConfig, VideoConfig};
+use weir_media::feed::FeedWriter;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_policy::admission::Refusal;
 
@@ -54,7 +54,11 @@ pub struct Grant {
 
 impl std::fmt::Debug for Grant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Grant").field("session", &self.session).field("stream", &self.stream).field("slot", &self.slot).finish_non_exhaustive()
+        f.debug_struct("Grant")
+            .field("session", &self.session)
+            .field("stream", &self.stream)
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
     }
 }
 

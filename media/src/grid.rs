@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn standard_rates_give_the_known_raster() {
-        for (fps, segment, part) in [(24.0, 38, 10), (25.0, 40, 10), (29.97, 48, 12), (30.0, 48, 12), (50.0, 80, 20), (59.94, 96, 24)] {
+        for (fps, segment, part) in
+            [(24.0, 38, 10), (25.0, 40, 10), (29.97, 48, 12), (30.0, 48, 12), (50.0, 80, 20), (59.94, 96, 24)]
+        {
             let grid = Grid::new(Grid::snap(Some(fps)));
             assert_eq!((grid.segment_frames, grid.part_frames), (segment, part), "{fps}");
         }

@@ -236,7 +236,11 @@ mod tests {
 
     #[test]
     fn messages_survive_any_split() {
-        let messages = [ToWorker::OnAir { session: Some(SessionId(7)) }, ToWorker::Stop, ToWorker::Close { session: SessionId(1) }];
+        let messages = [
+            ToWorker::OnAir { session: Some(SessionId(7)) },
+            ToWorker::Stop,
+            ToWorker::Close { session: SessionId(1) },
+        ];
         let mut wire = vec![];
         for message in &messages {
             encode(message, &mut wire).unwrap();
