@@ -1,0 +1,70 @@
+# Weir's commands. `make` alone lists them; `make demo` and `make test` install what they need first.
+# One cargo profile for everything, so nothing is compiled twice; CARGO_TARGET_DIR is honoured.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+target := $(or $(CARGO_TARGET_DIR),target)
+weir   := $(target)/release/weir
+cargo  := cargo
+web_sources := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
+
+.PHONY: help prerequisites packages packages-test web build demo run test check accept clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+prerequisites:
+	@scripts/prerequisites.sh
+
+packages: prerequisites
+	@scripts/install-packages.sh build run
+
+packages-test: prerequisites
+	@scripts/install-packages.sh build run test
+
+# npm writes its own lock file into node_modules last: a whole installation is newer than the wish.
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
+	touch $@
+
+web/dist/index.html: web/node_modules/.package-lock.json $(web_sources)
+	cd web && npm run build
+	touch $@
+
+web: web/dist/index.html ## the player page, into web/dist
+
+build: packages web ## the binary, into target/release
+	$(cargo) build --release --locked
+
+demo: ## everything: install, build, serve, push a test stream, print the URLs to watch
+	@$(MAKE) --no-print-directory build
+	@WEIR=$(weir) scripts/demo.sh
+
+run: build ## serve with config.toml
+	$(weir) serve --config config.toml
+
+test: packages-test web tests/browser/node_modules/.package-lock.json ## install what is missing, run every test
+	cd web && npm run lint
+	scripts/check-links.py
+	$(cargo) build --release --locked --workspace
+	$(weir) check-config --config config.toml
+	python3 tests/accept/accept.py --short
+	$(cargo) test --release --locked --workspace
+
+check: web ## format, lints, dependency policy, links of the documents
+	$(cargo) fmt --all --check
+	$(cargo) clippy --release --locked --workspace --all-targets -- -D warnings
+	scripts/check-dependencies.py
+	scripts/third-party.py --check
+	scripts/check-links.py
+	cd web && npm run lint
+
+accept: packages-test build tests/browser/node_modules/.package-lock.json ## measure the goals; make accept ONLY=name[,name] runs some again
+	python3 tests/accept/accept.py $(if $(ONLY),--only $(ONLY))
+
+clean: ## remove what was built and measured
+	$(cargo) clean
+	rm -rf web/dist web/node_modules tests/browser/node_modules .accept .venv
