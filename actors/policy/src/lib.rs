@@ -5,6 +5,24 @@
 //!
 //! | rule | decides |
 //! |---|---|
-//! | [`admission`] | who may publish where |
+//! | [`admission`] | who may publish where, and who has been silent for too long |
+//! | [`rate_limit`] | how often one publisher may connect |
+//! | [`failover`] | which slot is live, which one is on air, when a broadcast begins and ends |
+//! | [`restart`], [`backoff`] | when a child that ended is started again |
+//! | [`hang`] | when a worker counts as hung |
 
 pub mod admission;
+pub mod backoff;
+pub mod failover;
+pub mod hang;
+pub mod rate_limit;
+pub mod restart;
+
+#[cfg(test)]
+mod test_clock {
+    /// Some instant to count from; rules never see the real clock.
+    #[allow(clippy::disallowed_methods)]
+    pub fn start() -> std::time::Instant {
+        std::time::Instant::now()
+    }
+}
