@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""The acceptance harness: measures the goals of the product with real encoders and players, and prints them as a table.
+
+    accept.py                     every line that has not passed yet on this commit
+    accept.py --only NAME[,NAME]  these lines again
+    accept.py --short             the lines that `make test` runs, shortened
+
+Each line starts its own `weir serve` on free ports. Results, sources, logs and screenshots are kept in `.accept/`.
+Exit 1 when a line fails. Python's standard library only; needs the packages of `scripts/packages.txt`.
+"""
+
+import argparse
+import sys
+import time
+import traceback
+
+import control
+import cost
+import output
+import play
+from report import KEPT, Failed, Result, commit, table
+from server import binary
+
+LINES = {
+    "quickstart": play.quickstart,
+    "smooth": play.smooth,
+    "formats": output.formats,
+    "startup": output.startup,
+    "cpu": cost.cpu,
+    "gcore": control.gcore,
+    "defects": control.defects_line,
+    "check_and_test": control.check_and_test,
+}
+# Without what needs a quiet machine or the tests themselves.
+SHORT = ["quickstart", "smooth", "formats", "gcore", "defects"]
+
+
+def run(name, short, on):
+    print(f"== {name}: {LINES[name].__doc__}", flush=True)
+    result = Result(name, on, short)
+    began = time.monotonic()
+    try:
+        result.figures = LINES[name](short)
+    except Failed as why:
+        result.error = str(why)
+    except Exception as bug:  # a line's bug must not hide the lines after it
+        result.error = f"{type(bug).__name__}: {bug}"
+        traceback.print_exc()
+    result.seconds = round(time.monotonic() - began, 1)
+    result.keep()
+    print("\n".join(result.rows()), f"\n   {name}: {'passed' if result.passed else 'FAILED'} in {result.seconds} s\n", flush=True)
+    return result
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--only", default="", help="comma-separated names")
+    options.add_argument("--short", action="store_true")
+    chosen = options.parse_args()
+    names = SHORT if chosen.short else list(LINES)
+    only = [name for name in chosen.only.split(",") if name]
+    for name in only:
+        if name not in LINES:
+            options.error(f"no line is named {name}; there are {', '.join(LINES)}")
+    if not binary().exists():
+        sys.exit(f"accept: {binary()} is not built; make build")
+
+    KEPT.mkdir(exist_ok=True)
+    on, results = commit(), []
+    for name in names:
+        kept = Result.load(name, chosen.short)
+        if only:
+            again = name in only
+        else:
+            again = chosen.short or not (kept and kept.passed and kept.commit == on)
+        if again:
+            kept = run(name, chosen.short, on)
+        if kept:
+            results.append(kept)
+    for result in results:
+        if result.commit != on:
+            print(f"note: {result.line} was measured on {result.commit}, not on {on}")
+    print(f"\nCommit {on}\n\n{table(results)}")
+    (KEPT / "table.md").write_text(f"Commit {on}\n\n{table(results)}\n")
+    sys.exit(0 if all(result.passed for result in results) else 1)
+
+
+if __name__ == "__main__":
+    main()

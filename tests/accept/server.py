@@ -1,0 +1,182 @@
+"""A `weir serve` process on free ports with a data directory of its own, its API, and the encoders that push to it."""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import threading
+from urllib.parse import urlsplit
+
+from report import KEPT, ROOT, Failed, wait_until
+
+API_KEY = "1234$accept-key"
+
+
+def binary():
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+    return (ROOT / target / "release" / "weir").resolve()
+
+
+def free_ports(count):
+    """Ports that nothing listens on; held open together so that they differ."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [s.getsockname()[1] for s in sockets]
+
+
+class Http:
+    """Keep-alive GET and JSON requests to one server; one connection per thread."""
+
+    def __init__(self, timeout=20):
+        self.timeout = timeout
+        self.local = threading.local()
+
+    def request(self, method, url, body=None, headers=()):
+        """Status, body and headers; status 0 when there is no answer."""
+        parts = urlsplit(url)
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        connections = self.local.__dict__.setdefault("connections", {})
+        for attempt in (1, 2):
+            connection = connections.get(parts.netloc)
+            fresh = connection is None
+            if fresh:
+                connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=self.timeout)
+                connections[parts.netloc] = connection
+            try:
+                connection.request(method, path, body, dict(headers))
+                answer = connection.getresponse()
+                return answer.status, answer.read(), answer.headers
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                del connections[parts.netloc]
+                # A kept connection may have been closed meanwhile; a new one that fails is the answer.
+                if fresh or attempt == 2:
+                    return 0, str(error).encode(), {}
+
+    def get(self, url):
+        return self.request("GET", url)
+
+
+class Weir:
+    """A running server; stopped, and killed if it has to be, on leaving the `with`."""
+
+    def __init__(self, name, more=""):
+        self.dir = KEPT / "run" / name
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.dir.mkdir(parents=True)
+        http_port, self.rtmp_port = free_ports(2)
+        self.base = f"http://127.0.0.1:{http_port}"
+        config = self.dir / "config.toml"
+        config.write_text(
+            f'[http]\nlisten = "127.0.0.1:{http_port}"\n[rtmp]\nlisten = "127.0.0.1:{self.rtmp_port}"\n'
+            f'[srt]\nlisten = "off"\n[api]\nkey = "{API_KEY}"\n[data]\ndir = "{self.dir / "store"}"\n{more}')
+        self.log = open(self.dir / "weir.log", "wb")
+        self.process = subprocess.Popen(
+            [binary(), "serve", "--config", config], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.http = Http()
+        wait_until("readiness", 60, lambda: self.alive() and self.http.get(self.base + "/readyz")[0] == 200)
+
+    def alive(self):
+        if self.process.poll() is not None:
+            raise Failed(f"weir ended with code {self.process.returncode}, see {self.log.name}")
+        return True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        stop(self.process, 15)
+        self.log.close()
+
+    def api(self, method, path, body=None):
+        """Decoded answer of an API call that has to succeed."""
+        headers = {"Authorization": f"APIKey {API_KEY}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body)
+        status, answer, _ = self.http.request(method, self.base + path, data, headers)
+        if status not in (200, 204):
+            raise Failed(f"{method} {path} answered {status}: {answer[:200]!r}")
+        return json.loads(answer) if answer else None
+
+    def create_stream(self, quality_set=None):
+        """An active stream; with the named quality set, else with the default one."""
+        body = {"name": "accept", "active": True, "pull": False}
+        if quality_set:
+            body["quality_set_id"] = self.quality_set(quality_set)
+        return self.api("POST", "/streaming/streams", body)
+
+    def quality_set(self, name):
+        sets = self.api("GET", "/streaming/quality_sets")["live"]
+        ids = [entry["id"] for entry in sets if entry["name"] == name]
+        if not ids:
+            raise Failed(f"no quality set is named {name}; there are {[entry['name'] for entry in sets]}")
+        return ids[0]
+
+    def stream(self, stream):
+        return self.api("GET", f"/streaming/streams/{stream['id']}")
+
+    def delete(self, stream):
+        self.api("DELETE", f"/streaming/streams/{stream['id']}")
+
+    def detail(self, stream):
+        return self.api("GET", f"/ops/streams/{stream['id']}")
+
+    def worker(self, stream):
+        """Process id of the stream's worker."""
+        pipeline = self.detail(stream)["pipeline"]
+        if not pipeline or not pipeline["pid"]:
+            raise Failed(f"stream {stream['id']} has no worker")
+        return pipeline["pid"]
+
+    def wait_playable(self, stream, limit=20):
+        wait_until("playable HLS and DASH", limit, lambda: self.alive() and all(
+            self.http.get(stream[field])[0] == 200 for field in ("hls_cmaf_url", "dash_url")))
+
+
+def stop(process, limit=5):
+    """Ends a process that this harness started."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Encoder:
+    """An ffmpeg that pushes; ended on leaving the `with`."""
+
+    def __init__(self, arguments):
+        self.process = subprocess.Popen(
+            ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", *map(str, arguments)],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    @classmethod
+    def copy(cls, source, push_url, loops=0):
+        """Pushes a ready-made file at its own pace, without encoding; `loops` more times when it ends."""
+        return cls(["-re", "-stream_loop", loops, "-i", source, "-c", "copy", "-f", "flv", push_url])
+
+    @classmethod
+    def quick_start(cls, push_url):
+        """The documented quick-start command, unchanged but for its URL."""
+        return cls([
+            "-re", "-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30",
+            "-f", "lavfi", "-i", "sine=frequency=1000:sample_rate=48000",
+            "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p",
+            "-b:v", "3000k", "-maxrate", "3000k", "-bufsize", "6000k", "-g", "30", "-keyint_min", "30",
+            "-x264-params", "scenecut=0:bframes=0", "-c:a", "aac", "-b:a", "128k", "-ar", "48000",
+            "-f", "flv", push_url])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        ended = self.process.poll()
+        stop(self.process)
+        words = self.process.stderr.read().strip()
+        if kind is None and ended not in (None, 0):
+            raise Failed(f"the encoder ended with code {ended}: {words[-300:]}")
