@@ -1,0 +1,431 @@
+//! What an operator can set: the schema, its defaults, and how a file and the environment fill it.
+//!
+//! Later wins: [`Config::default`], then the TOML file, then the environment. `WEIR__SECTION__KEY` sets `section.key`; lists and
+//! tables are written as JSON there, all else as plain text. `WEIR_API_KEY` sets `api.key`. An unknown key is a fault, and
+//! [`load`] tells all faults at once, each with its TOML path. An empty text means "not set" wherever that makes sense.
+//!
+//! `config.toml` at the root of the repository is this schema's manual: every key with its default.
+
+pub mod fault;
+mod load;
+pub mod network;
+pub mod quality;
+pub mod value;
+
+mod validate;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+pub use weir_media::protocol::H264Encoder;
+
+pub use self::fault::{Fault, Faults};
+pub use self::load::{load, load_from};
+pub use self::network::Network;
+pub use self::quality::{Quality, QualitySet};
+pub use self::value::{Listen, Secret};
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Plain HTTP: API, delivery, player, panel.
+    pub http: Http,
+    /// The same over TLS.
+    pub https: Tls,
+    /// RTMP push.
+    pub rtmp: Rtmp,
+    /// RTMP push over TLS.
+    pub rtmps: Tls,
+    /// SRT push.
+    pub srt: Srt,
+    /// WebRTC push.
+    pub whip: Whip,
+    /// REST API.
+    pub api: Api,
+    /// Where state is kept.
+    pub data: Data,
+    /// When and how another input is shown.
+    pub failover: Failover,
+    /// What one peer or all of them may take.
+    pub limits: Limits,
+    /// Streams that are fetched from elsewhere.
+    pub pull: Pull,
+    /// Media worker processes.
+    pub worker: Worker,
+    /// What happened to streams, told to other machines.
+    pub webhooks: Webhooks,
+    /// Diagnostics.
+    pub log: Log,
+    /// Ladders that streams choose from.
+    pub quality_sets: Vec<QualitySet>,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address and port; port 0 takes a free one.
+    pub listen: Listen,
+    /// How viewers and API clients reach it, e.g. `https://live.example.org`; derived from each request when not set.
+    #[serde(with = "value::optional_text")]
+    pub public_url: Option<String>,
+    /// Serve API, panel, WHIP and operations over plain HTTP to other machines too.
+    pub allow_plain: bool,
+    /// Proxies in front of it: they may set `X-Forwarded-*` and use the API over plain HTTP.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// A door with TLS: `[https]` and `[rtmps]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Address and port.
+    pub listen: Listen,
+    /// How others reach it; derived when not set.
+    #[serde(with = "value::optional_text")]
+    pub public_url: Option<String>,
+    /// PEM file with the certificate chain.
+    #[serde(with = "value::optional_path")]
+    pub cert: Option<PathBuf>,
+    /// PEM file with the private key.
+    #[serde(with = "value::optional_path")]
+    pub key: Option<PathBuf>,
+}
+
+/// `[rtmp]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rtmp {
+    /// Address and port.
+    pub listen: Listen,
+    /// How encoders reach it, e.g. `rtmp://push.example.org`; derived when not set.
+    #[serde(with = "value::optional_text")]
+    pub public_url: Option<String>,
+}
+
+/// `[srt]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Srt {
+    /// Address and UDP port.
+    pub listen: Listen,
+    /// How encoders reach it, e.g. `srt://push.example.org:5001`; derived when not set.
+    #[serde(with = "value::optional_text")]
+    pub public_url: Option<String>,
+}
+
+/// `[whip]`. Signalling goes through HTTP(S); these are for the media.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Whip {
+    /// First and last UDP port for media.
+    pub udp_ports: (u16, u16),
+    /// Address that browsers can send media to, when it is not the machine's own.
+    #[serde(with = "value::optional_text")]
+    pub public_ip: Option<String>,
+    /// How browsers reach the signalling; `http.public_url` when not set.
+    #[serde(with = "value::optional_text")]
+    pub public_url: Option<String>,
+}
+
+/// `[api]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// What clients send as `Authorization: APIKey …`; generated at the first start when not set.
+    #[serde(with = "value::optional_secret")]
+    pub key: Option<Secret>,
+    /// The account number in player and manifest URLs, `{client_id}_{stream_id}`. At least 1.
+    pub client_id: u64,
+}
+
+/// `[data]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// Directory of the database and of generated secrets; made with mode 0700.
+    pub dir: PathBuf,
+}
+
+/// How a change of inputs is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailoverMode {
+    /// Lowest latency: a silent input's last picture is held.
+    #[default]
+    Freeze,
+    /// The output runs `failover.delay` behind, and switches without a repeated frame.
+    Hitless,
+}
+
+/// Whether the input that is not shown is decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standby {
+    /// Decoded all the time.
+    #[default]
+    Hot,
+    /// Received only; decoding starts at its last keyframe when it is needed.
+    Warm,
+}
+
+/// `[failover]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Failover {
+    /// Silence after which an input is lost.
+    #[serde(with = "humantime_serde")]
+    pub stall: Duration,
+    /// Steady media after which the primary input is shown again.
+    #[serde(with = "humantime_serde")]
+    pub hold: Duration,
+    /// How long a broadcast waits for media before it ends.
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
+    /// How a change is shown.
+    pub mode: FailoverMode,
+    /// How far a hitless output runs behind.
+    #[serde(with = "humantime_serde")]
+    pub delay: Duration,
+    /// Whether the standby is decoded.
+    pub standby: Standby,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// One admitted session per slot and address in this time …
+    #[serde(with = "humantime_serde")]
+    pub connect_every: Duration,
+    /// … after this many at once.
+    pub connect_burst: u32,
+    /// Sockets of one address that have not shown a token yet.
+    pub preauth_per_address: u32,
+    /// All sockets that have not shown a token yet; the oldest are closed first.
+    pub preauth_total: u32,
+    /// Streams with `active` = true; 0 sets no limit.
+    pub max_streams: u32,
+}
+
+/// `[pull]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pull {
+    /// Private networks that may be pulled from.
+    pub allow: Vec<Network>,
+    /// Time between two tries.
+    #[serde(with = "humantime_serde")]
+    pub retry_every: Duration,
+    /// Time without media after which the stream is switched off.
+    #[serde(with = "humantime_serde")]
+    pub give_up: Duration,
+}
+
+/// `[worker]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Worker {
+    /// Encoder of the ladder.
+    pub h264_encoder: H264Encoder,
+    /// x264 speed preset, `ultrafast` to `veryslow`.
+    pub preset: String,
+    /// Threads per encoder, at most 64; 0 lets the encoder choose.
+    pub threads: u32,
+    /// Audio bit rate, 16 to 512 kbit/s.
+    pub audio_bitrate_kbps: u32,
+    /// How far the output runs behind an input's arrival: what evens out a network's jitter.
+    #[serde(with = "humantime_serde")]
+    pub delay: Duration,
+}
+
+/// `[webhooks]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Who is told.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One receiver of webhooks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Where to, `https://…`.
+    pub url: String,
+    /// What its messages are signed with.
+    #[serde(default, with = "value::optional_secret")]
+    pub secret: Option<Secret>,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Least severity that is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Something is broken.
+    Error,
+    /// Something is wrong or was refused.
+    Warn,
+    /// Starts, ends and changes.
+    #[default]
+    Info,
+    /// Requests and decisions.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Its form.
+    pub format: LogFormat,
+    /// Its detail. Other projects' crates stay at `warn`.
+    pub level: LogLevel,
+}
+
+const fn at(address: Ipv4Addr, port: u16) -> Listen {
+    Listen::At(SocketAddr::new(IpAddr::V4(address), port))
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            http: Http::default(),
+            https: Tls::default(),
+            rtmp: Rtmp::default(),
+            rtmps: Tls::default(),
+            srt: Srt::default(),
+            whip: Whip::default(),
+            api: Api::default(),
+            data: Data::default(),
+            failover: Failover::default(),
+            limits: Limits::default(),
+            pull: Pull::default(),
+            worker: Worker::default(),
+            webhooks: Webhooks::default(),
+            log: Log::default(),
+            quality_sets: quality::default_sets(),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: at(Ipv4Addr::LOCALHOST, 8080),
+            public_url: None,
+            allow_plain: false,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl Default for Rtmp {
+    fn default() -> Self {
+        Self { listen: at(Ipv4Addr::UNSPECIFIED, 1935), public_url: None }
+    }
+}
+
+impl Default for Srt {
+    fn default() -> Self {
+        Self { listen: at(Ipv4Addr::UNSPECIFIED, 5001), public_url: None }
+    }
+}
+
+impl Default for Whip {
+    fn default() -> Self {
+        Self { udp_ports: (50_000, 50_100), public_ip: None, public_url: None }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { key: None, client_id: 1 }
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("data") }
+    }
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            stall: Duration::from_secs(3),
+            hold: Duration::from_secs(60),
+            linger: Duration::from_secs(60),
+            mode: FailoverMode::default(),
+            delay: Duration::from_secs(1),
+            standby: Standby::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect_every: Duration::from_secs(10),
+            connect_burst: 3,
+            preauth_per_address: 64,
+            preauth_total: 4096,
+            max_streams: 0,
+        }
+    }
+}
+
+impl Default for Pull {
+    fn default() -> Self {
+        Self { allow: Vec::new(), retry_every: Duration::from_secs(3), give_up: Duration::from_secs(2 * 60 * 60) }
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            h264_encoder: H264Encoder::default(),
+            preset: "veryfast".into(),
+            threads: 1,
+            audio_bitrate_kbps: 128,
+            delay: Duration::from_millis(150),
+        }
+    }
+}
+
+impl Config {
+    /// Doors and features that are switched on here but not built yet, each as a sentence for the log.
+    pub fn not_built(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        for (key, listen) in
+            [("https.listen", self.https.listen), ("rtmps.listen", self.rtmps.listen), ("srt.listen", self.srt.listen)]
+        {
+            if let Listen::At(address) = listen {
+                said.push(format!("{key} = {address}: this door is not built yet and stays closed"));
+            }
+        }
+        if !self.webhooks.endpoints.is_empty() {
+            said.push("webhooks.endpoints: webhooks are not built yet; events are kept in the store".into());
+        }
+        if self.failover.mode != FailoverMode::default() {
+            said.push("failover.mode: hitless is not built yet; freeze is used".into());
+        }
+        said
+    }
+}

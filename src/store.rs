@@ -1,0 +1,258 @@
+//! What must survive a restart: streams, settings, and the outbox of events, in one SQLite file.
+//!
+//! Every write is on the disk when its method returns (`synchronous = FULL`). Writers take the database's write lock at the start
+//! of their transaction, so that a read-modify-write never loses another's change.
+
+pub mod numbers;
+pub mod outbox;
+pub mod stream;
+
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+pub use self::numbers::Numbers;
+pub use self::outbox::Outbox;
+pub use self::stream::{Ids, Projection, RecordType, Stream, StreamFields};
+
+/// Name of the database file in `data.dir`.
+const FILE: &str = "weir.db";
+/// How long a writer waits for another one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTIONS: u32 = 4;
+/// Setting: the quality set of streams that choose none.
+const DEFAULT_QUALITY_SET: &str = "default_quality_set";
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The data directory or the file in it cannot be made.
+    #[error("cannot use {path}: {source}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The system gave no random bytes.
+    #[error("no random bytes: {0}")]
+    Random(String),
+    /// The database is of a later version, or damaged.
+    #[error("database schema: {0}")]
+    Schema(#[from] sqlx::migrate::MigrateError),
+}
+
+/// The store; cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+impl Store {
+    /// Opens or makes the database in a directory, which is made with mode 0700. Sessions that the last run left open are closed.
+    pub async fn open(dir: &Path) -> Result<Self, StoreError> {
+        let file = private_file(dir)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        sqlx::migrate!().run(&pool).await?;
+        let store = Self { pool };
+        store.close_open_sessions().await?;
+        Ok(store)
+    }
+
+    /// Writes what is left and closes the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A primary publisher of the last run is not there any more: `started_at > finished_at` would claim it.
+    async fn close_open_sessions(&self) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE streams SET finished_at_primary = ? WHERE started_at_primary > COALESCE(finished_at_primary, 0)",
+        )
+        .bind(stream::now_ms())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The quality set that the API chose for streams that choose none; `None` leaves it to the configuration.
+    pub async fn default_quality_set(&self) -> Result<Option<u32>, StoreError> {
+        let value: Option<String> = sqlx::query_scalar("SELECT value FROM settings WHERE key = ?")
+            .bind(DEFAULT_QUALITY_SET)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(value.and_then(|value| value.parse().ok()))
+    }
+
+    /// Chooses it.
+    pub async fn set_default_quality_set(&self, id: Option<u32>) -> Result<(), StoreError> {
+        let query = match id {
+            Some(id) => {
+                sqlx::query("INSERT INTO settings VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+                    .bind(DEFAULT_QUALITY_SET)
+                    .bind(id.to_string())
+            }
+            None => sqlx::query("DELETE FROM settings WHERE key = ?").bind(DEFAULT_QUALITY_SET),
+        };
+        query.execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+/// The database file, readable by this user only, in a directory of the same kind.
+fn private_file(dir: &Path) -> Result<PathBuf, StoreError> {
+    let wrong = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StoreError::Directory { path, source }
+    };
+    if !dir.is_dir() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(wrong(dir))?;
+    }
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)).map_err(wrong(dir))?;
+    // SQLite gives its -wal and -shm files the mode of this one.
+    let path = dir.join(FILE);
+    let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(wrong(&path))?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(wrong(&path))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A directory that no other test uses.
+    pub(crate) fn dir() -> PathBuf {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        std::env::temp_dir().join(format!("weir-store-{}-{next}", std::process::id()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use weir_media::id::StreamId;
+
+    use super::*;
+
+    fn named(name: &str) -> StreamFields {
+        StreamFields { name: name.into(), ..StreamFields::default() }
+    }
+
+    #[tokio::test]
+    async fn a_stream_comes_back_as_it_was_written_after_a_restart() {
+        let dir = testing::dir();
+        let store = Store::open(&dir).await.unwrap();
+        let fields = StreamFields {
+            active: true,
+            uri: Some("srt://a srt://b".into()),
+            record_type: RecordType::Transcoded,
+            projection: Projection::Vr360tb,
+            quality_set_id: Some(2),
+            client_entity_data: Some("x".into()),
+            broadcast_ids: Ids(vec![3, 4]),
+            ..named("a")
+        };
+        let made = store.create(&fields).await.unwrap();
+        store.close().await;
+        let read = Store::open(&dir).await.unwrap().stream(made.id).await.unwrap().unwrap();
+        assert_eq!(read.fields, fields);
+        assert!(read.token.matches(&made.token));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_id_is_never_given_again() {
+        let dir = testing::dir();
+        let store = Store::open(&dir).await.unwrap();
+        let first = store.create(&named("a")).await.unwrap().id;
+        assert!(store.delete(first).await.unwrap());
+        assert!(!store.delete(first).await.unwrap());
+        assert!(store.create(&named("b")).await.unwrap().id > first);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn concurrent_edits_of_different_fields_lose_nothing() {
+        let dir = testing::dir();
+        let store = Store::open(&dir).await.unwrap();
+        let id = store.create(&named("0")).await.unwrap().id;
+        let edits = (0..50).map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let edit = |fields: &mut StreamFields| {
+                    fields.name = (fields.name.parse::<u32>().unwrap() + 1).to_string();
+                    Ok::<_, ()>(())
+                };
+                store.edit(id, edit).await.unwrap().unwrap().unwrap();
+            })
+        });
+        for edit in edits.collect::<Vec<_>>() {
+            edit.await.unwrap();
+        }
+        assert_eq!(store.stream(id).await.unwrap().unwrap().fields.name, "50");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn numbers_never_go_back() {
+        let dir = testing::dir();
+        let store = Store::open(&dir).await.unwrap();
+        let id = store.create(&named("a")).await.unwrap().id;
+        let of = |next_sequence, discontinuity_sequence| Numbers { next_sequence, discontinuity_sequence };
+        store.save_numbers(id, of(10, 2)).await.unwrap();
+        store.save_numbers(id, of(4, 3)).await.unwrap();
+        assert_eq!(store.numbers(id).await.unwrap(), of(10, 3));
+        assert_eq!(store.numbers(StreamId(99)).await.unwrap(), Numbers::default());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn other_users_cannot_read_the_data() {
+        let dir = testing::dir();
+        let store = Store::open(&dir).await.unwrap();
+        store.create(&named("a")).await.unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&dir), 0o700);
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            assert_eq!(mode(&entry.unwrap().path()), 0o600);
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_default_quality_set_can_be_chosen_and_unchosen() {
+        let dir = testing::dir();
+        let store = Store::open(&dir).await.unwrap();
+        assert_eq!(store.default_quality_set().await.unwrap(), None);
+        store.set_default_quality_set(Some(2)).await.unwrap();
+        store.set_default_quality_set(Some(3)).await.unwrap();
+        assert_eq!(store.default_quality_set().await.unwrap(), Some(3));
+        store.set_default_quality_set(None).await.unwrap();
+        assert_eq!(store.default_quality_set().await.unwrap(), None);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn listing_never_returns_an_id_sqlite_cannot_hold() {
+        let dir = testing::dir();
+        let store = Store::open(&dir).await.unwrap();
+        assert!(store.stream(StreamId(u64::MAX)).await.unwrap().is_none());
+        assert!(store.page(u64::MAX, 25).await.unwrap().is_empty());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
