@@ -2,6 +2,7 @@
 
 pub mod aac;
 pub mod avc;
+mod bits;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

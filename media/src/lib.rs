@@ -17,9 +17,12 @@
 pub mod access_unit;
 pub mod codec;
 pub mod feed;
+pub mod flv;
 pub mod grid;
 pub mod id;
 pub mod ladder;
+pub mod package;
 pub mod pipeline;
 pub mod protocol;
+pub mod rtmp;
 pub mod time;
