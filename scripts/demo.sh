@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 weir=${WEIR:-target/release/weir}
 data=${WEIR__DATA__DIR:-data/demo}
-http=${WEIR__HTTP__LISTEN:-$(sed -n '/^\[http\]/,/^\[/s/^listen *= *"\(.*\)".*/\1/p' config.toml)}
+http=${WEIR__HTTP__LISTEN:-$(sed -n '/^\[http\]/,/^\[/s/^listen *= *"\([^"]*\)".*/\1/p' config.toml)}
 ready_limit=60      # seconds; a cold GStreamer registry takes some of them
 playable_limit=30   # seconds; 2 to 5 are usual
 

@@ -24,7 +24,7 @@ def check(what, value, goal):
 
 
 sets = client.streaming.quality_sets.list()
-small = next(entry for entry in sets.live if entry.name == "360p")
+small = next(entry for entry in sets.live if [quality.name for quality in entry.qualities] == ["360p"])
 
 stream = streams.create(name="client test", active=True, pull=False, quality_set_id=small.id)
 check("create: name, active, pull, live", [stream.name, stream.active, stream.pull, stream.live], ["client test", True, False, False])

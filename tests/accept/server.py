@@ -101,19 +101,19 @@ class Weir:
             raise Failed(f"{method} {path} answered {status}: {answer[:200]!r}")
         return json.loads(answer) if answer else None
 
-    def create_stream(self, quality_set=None):
-        """An active stream; with the named quality set, else with the default one."""
+    def create_stream(self, rung=None):
+        """An active stream; with the quality set that has only this rung, else with the default set."""
         body = {"name": "accept", "active": True, "pull": False}
-        if quality_set:
-            body["quality_set_id"] = self.quality_set(quality_set)
+        if rung:
+            body["quality_set_id"] = self.single_rung_set(rung)
         return self.api("POST", "/streaming/streams", body)
 
-    def quality_set(self, name):
+    def single_rung_set(self, rung):
         sets = self.api("GET", "/streaming/quality_sets")["live"]
-        ids = [entry["id"] for entry in sets if entry["name"] == name]
-        if not ids:
-            raise Failed(f"no quality set is named {name}; there are {[entry['name'] for entry in sets]}")
-        return ids[0]
+        for entry in sets:
+            if [quality["name"] for quality in entry["qualities"]] == [rung]:
+                return entry["id"]
+        raise Failed(f"no quality set has {rung} alone; there are {[entry['name'] for entry in sets]}")
 
     def stream(self, stream):
         return self.api("GET", f"/streaming/streams/{stream['id']}")
