@@ -25,6 +25,7 @@ FLOORS = {
     "time": [((0, 3), (0, 3, 47))],  # RUSTSEC-2026-0009
     "rand": [((0, 8), (0, 8, 6)), ((0, 9), (0, 9, 3)), ((0, 10), (0, 10, 1))],
     "rustls-webpki": [((0, 103), (0, 103, 13))],  # RUSTSEC-2026-0098, -0104
+    "h2": [((0,), (0, 4, 16))],  # RUSTSEC-2026-0258, no fix in 0.3; actix-web's http2 feature stays off
     "hickory-proto": [((0,), (0, 26, 1))],  # RUSTSEC-2026-0119
     "crossbeam-epoch": [((0, 9), (0, 9, 20))],  # RUSTSEC-2026-0204
     "quick-xml": [((0,), (0, 41, 0))],  # RUSTSEC-2026-0194
