@@ -9,6 +9,7 @@ SHELL := /bin/bash
 target := $(or $(CARGO_TARGET_DIR),target)
 weir   := $(target)/release/weir
 cargo  := cargo
+export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 web_sources := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
 .PHONY: help prerequisites packages packages-test web build demo run test check accept clean
@@ -21,20 +22,22 @@ prerequisites:
 
 packages: prerequisites
 	@scripts/install-packages.sh build run
+	@scripts/install-node.sh
 
 packages-test: prerequisites
 	@scripts/install-packages.sh build run test
+	@scripts/install-node.sh
 
 # npm writes its own lock file into node_modules last: a whole installation is newer than the wish.
 %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund
 	touch $@
 
-web/dist/index.html: web/node_modules/.package-lock.json $(web_sources)
+web/dist/player.html: web/node_modules/.package-lock.json $(web_sources)
 	cd web && npm run build
 	touch $@
 
-web: web/dist/index.html ## the player page, into web/dist
+web: web/dist/player.html ## the player page, into web/dist
 
 build: packages web ## the binary, into target/release
 	$(cargo) build --release --locked
@@ -54,7 +57,7 @@ test: packages-test web tests/browser/node_modules/.package-lock.json ## install
 	python3 tests/accept/accept.py --short
 	$(cargo) test --release --locked --workspace
 
-check: web ## format, lints, dependency policy, links of the documents
+check: packages web ## format, lints, dependency policy, links of the documents
 	$(cargo) fmt --all --check
 	$(cargo) clippy --release --locked --workspace --all-targets -- -D warnings
 	scripts/check-dependencies.py
@@ -67,4 +70,4 @@ accept: packages-test build tests/browser/node_modules/.package-lock.json ## mea
 
 clean: ## remove what was built and measured
 	$(cargo) clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules .accept .venv
+	rm -rf web/dist web/node_modules tests/browser/node_modules .accept .venv .node

@@ -29,10 +29,11 @@ LINES = {
     "cpu": cost.cpu,
     "gcore": control.gcore,
     "defects": control.defects_line,
+    "demo": control.demo,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine or the tests themselves.
-SHORT = ["quickstart", "smooth", "formats", "gcore", "defects"]
+SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo"]
 
 
 def run(name, short, on):

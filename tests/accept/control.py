@@ -1,7 +1,9 @@
 """Lines about the server's behaviour: the official client, bytes that kill others, and the repository's own checks."""
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import time
 
@@ -9,7 +11,7 @@ import defects
 import hls
 import rtmp_push
 from report import KEPT, ROOT, Failed, Figure, at_most, empty, equal, wait_until
-from server import API_KEY, Encoder, Weir
+from server import API_KEY, Encoder, Weir, binary, free_ports
 from sources import Source
 
 PART_GAP_LIMIT = 1.2  # seconds, three parts: more would be felt by a low-latency player
@@ -109,6 +111,30 @@ def defects_line(short):
         equal("running stream keeps worker and session", after == before, True),
         at_most("longest wait for a new part of the running stream", longest, PART_GAP_LIMIT, "s"),
         empty("playlist faults of the running stream", watch.faults),
+    ]
+
+
+def demo(short):
+    """`make demo`'s script: ends by itself when asked to, prints its URLs, and names the key of a taken port."""
+    http, rtmp = free_ports(2)
+    environment = dict(
+        os.environ, WEIR=str(binary()), DEMO_SECONDS="3", WEIR__DATA__DIR=str(KEPT / "run" / "demo"),
+        WEIR__HTTP__LISTEN=f"127.0.0.1:{http}", WEIR__RTMP__LISTEN=f"127.0.0.1:{rtmp}")
+
+    def run_demo():
+        return subprocess.run([ROOT / "scripts" / "demo.sh"], env=environment, text=True, timeout=120,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    began = time.monotonic()
+    done = run_demo()
+    took = time.monotonic() - began
+    with socket.create_server(("127.0.0.1", rtmp)):
+        taken = run_demo()
+    urls = [word for word in ("Player  http://", "HLS     http://", "DASH    http://") if word not in done.stdout]
+    return [
+        equal("exit code", done.returncode, 0),
+        empty("URLs it did not print", urls),
+        at_most("from start to end, with 3 s of playing", took, 30, "s", 1),
+        equal("port taken: fails and names the key", taken.returncode != 0 and "rtmp.listen" in taken.stderr, True),
     ]
 
 
