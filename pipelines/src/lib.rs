@@ -4,3 +4,4 @@
 //! implements the `Pipeline` trait of `weir-media` round it. The two share nothing but the socket messages.
 
 pub mod host;
+pub mod worker;

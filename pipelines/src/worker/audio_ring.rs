@@ -1,0 +1,201 @@
+//! Decoded audio of one input, addressed by sample number on the input's own timeline. Pure.
+//!
+//! Writing: a block whose timestamp is within [`TOLERANCE`] of where the last one ended is simply appended (containers round to a
+//! millisecond), and a skew that stays is worked off by single samples; a hole becomes silence, an overlap is cut away.
+//! Reading: the reader walks on sample by sample even where nothing is there; a wish that is off by less than
+//! [`TOLERANCE`] is approached one sample per block, so nothing jumps on air; a larger one is a jump.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use weir_media::grid::SAMPLE_RATE;
+
+/// One stereo sample.
+pub type Sample = [f32; 2];
+
+/// 40 ms: less is rounding or drift, more is a gap.
+const TOLERANCE: i64 = SAMPLE_RATE as i64 / 25;
+/// 1 ms: a smaller error is not corrected.
+const DEAD_ZONE: i64 = SAMPLE_RATE as i64 / 1_000;
+/// 5 ms: a skew of timestamps against the sample count that is worth correcting.
+const SKEW: i64 = SAMPLE_RATE as i64 / 200;
+/// Longest hole that is filled; after a longer one the ring starts afresh.
+const LONGEST_HOLE: i64 = SAMPLE_RATE as i64 * 2;
+/// Most samples held: 10 s, what a worker that replaces another one may have to catch up.
+const CAPACITY: usize = SAMPLE_RATE as usize * 10;
+
+/// The ring.
+#[derive(Debug, Default)]
+pub struct AudioRing {
+    samples: VecDeque<Sample>,
+    /// Number of `samples[0]`.
+    first: i64,
+    /// Number of the sample the reader takes next.
+    cursor: Option<i64>,
+    /// Running mean of the timestamps' distance from the sample count, in samples.
+    skew: f32,
+}
+
+/// The sample number of a source time in nanoseconds.
+pub fn sample_number(source_ns: i64) -> i64 {
+    ((i128::from(source_ns) * i128::from(SAMPLE_RATE) + 500_000_000).div_euclid(1_000_000_000)) as i64
+}
+
+impl AudioRing {
+    /// Number of the sample behind the last one; `None` before the first block.
+    pub fn end(&self) -> Option<i64> {
+        (!self.samples.is_empty() || self.cursor.is_some()).then(|| self.first + self.samples.len() as i64)
+    }
+
+    /// Another second fits.
+    pub fn has_room(&self) -> bool {
+        self.samples.len() + SAMPLE_RATE as usize <= CAPACITY
+    }
+
+    /// Forgets everything: the source's timeline broke.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Adds a decoded block that starts at sample number `at`.
+    pub fn write(&mut self, at: i64, block: &[Sample]) {
+        let mut block = block;
+        let gap = match self.end() {
+            Some(end) => at - end,
+            None => {
+                self.first = at;
+                0
+            }
+        };
+        if gap > LONGEST_HOLE || gap < -LONGEST_HOLE {
+            self.samples.clear();
+            self.first = at;
+            self.skew = 0.0;
+        } else if gap > TOLERANCE {
+            self.samples.extend(std::iter::repeat_n([0.0; 2], gap as usize));
+            self.skew = 0.0;
+        } else if gap < -TOLERANCE {
+            block = block.get(gap.unsigned_abs() as usize..).unwrap_or_default();
+            self.skew = 0.0;
+        } else {
+            self.skew += (gap as f32 - self.skew) / 16.0;
+            if self.skew > SKEW as f32 {
+                if let Some(&sample) = block.first() {
+                    self.samples.push_back(sample);
+                }
+            } else if self.skew < -SKEW as f32 {
+                block = block.get(1..).unwrap_or_default();
+            }
+        }
+        self.samples.extend(block);
+        let excess = self.samples.len().saturating_sub(CAPACITY);
+        self.samples.drain(..excess);
+        self.first += excess as i64;
+    }
+
+    /// Fills `out` with the samples that the clock wishes to start at `wish`; what is not there is zero.
+    /// Returns which part of `out` is there.
+    pub fn read(&mut self, wish: i64, out: &mut [Sample]) -> Range<usize> {
+        out.fill([0.0; 2]);
+        let cursor = match self.cursor {
+            Some(cursor) if (wish - cursor).abs() <= DEAD_ZONE => cursor,
+            Some(cursor) if (wish - cursor).abs() <= TOLERANCE => cursor + (wish - cursor).signum(),
+            _ => wish,
+        };
+        let after = cursor + out.len() as i64;
+        let from = (self.first - cursor).clamp(0, out.len() as i64) as usize;
+        let to = (self.first + self.samples.len() as i64 - cursor).clamp(from as i64, out.len() as i64) as usize;
+        let skip = (cursor - self.first).max(0) as usize;
+        for (target, sample) in out[from..to].iter_mut().zip(self.samples.iter().skip(skip)) {
+            *target = *sample;
+        }
+        let used = (after - self.first).clamp(0, self.samples.len() as i64);
+        self.samples.drain(..used as usize);
+        self.first += used;
+        self.cursor = Some(after);
+        from..to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(from: i64, len: usize) -> Vec<Sample> {
+        (from..from + len as i64).map(|s| [s as f32; 2]).collect()
+    }
+
+    #[test]
+    fn rounded_timestamps_leave_the_samples_contiguous() {
+        let mut ring = AudioRing::default();
+        for k in 0..200i64 {
+            let rounded_ms = (k * 1_024 * 1_000 / 48_000) * 1_000_000;
+            ring.write(sample_number(rounded_ms), &ramp(k * 1_024, 1_024));
+        }
+        let mut out = vec![[0.0; 2]; 1_600];
+        for k in 0..100i64 {
+            assert_eq!(ring.read(k * 1_600, &mut out), 0..1_600);
+            assert_eq!(out[0][0], (k * 1_600) as f32);
+            assert_eq!(out[1_599][1], (k * 1_600 + 1_599) as f32);
+        }
+    }
+
+    #[test]
+    fn a_hole_becomes_silence_of_its_length() {
+        let mut ring = AudioRing::default();
+        ring.write(0, &ramp(1, 1_000));
+        ring.write(4_000, &ramp(4_001, 1_000));
+        let mut out = vec![[9.0; 2]; 5_000];
+        assert_eq!(ring.read(0, &mut out), 0..5_000);
+        assert_eq!((out[999][0], out[1_000][0], out[3_999][0], out[4_000][0]), (1_000.0, 0.0, 0.0, 4_001.0));
+    }
+
+    #[test]
+    fn a_constant_skew_of_timestamps_is_worked_off_by_single_samples() {
+        let mut ring = AudioRing::default();
+        ring.write(0, &ramp(0, 1_024));
+        // 20 ms of skew that the tolerance hides.
+        for k in 1..2_000i64 {
+            ring.write(k * 1_024 + 960, &ramp(0, 1_024));
+            let mut out = vec![[0.0; 2]; 1_024];
+            ring.read((k - 1) * 1_024, &mut out);
+        }
+        let error = 2_000 * 1_024 + 960 - ring.end().unwrap();
+        assert!((0..=SKEW + 60).contains(&error), "{error}");
+    }
+
+    #[test]
+    fn a_missing_block_is_silence_and_late_samples_do_not_shift_time() {
+        let mut ring = AudioRing::default();
+        ring.write(0, &ramp(0, 480));
+        let mut out = vec![[0.0; 2]; 480];
+        assert_eq!(ring.read(0, &mut out), 0..480);
+        assert!(ring.read(480, &mut out).is_empty());
+        ring.write(480, &ramp(480, 960));
+        assert_eq!(ring.read(960, &mut out), 0..480);
+        assert_eq!(out[0][0], 960.0);
+    }
+
+    #[test]
+    fn a_small_change_of_the_clock_is_approached_one_sample_per_block() {
+        let mut ring = AudioRing::default();
+        ring.write(0, &ramp(0, 48_000));
+        let mut out = vec![[0.0; 2]; 100];
+        ring.read(0, &mut out);
+        ring.read(100 + 96, &mut out);
+        assert_eq!(out[0][0], 101.0);
+        ring.read(200 + 4_800, &mut out);
+        assert_eq!(out[0][0], 5_000.0);
+    }
+
+    #[test]
+    fn a_broken_timeline_starts_afresh_and_the_ring_stays_bounded() {
+        let mut ring = AudioRing::default();
+        for k in 0..100 {
+            ring.write(k * 48_000, &ramp(0, 48_000));
+        }
+        assert!(ring.samples.len() <= CAPACITY && !ring.has_room());
+        ring.write(-9_000_000, &ramp(0, 10));
+        assert_eq!(ring.end(), Some(-9_000_000 + 10));
+    }
+}

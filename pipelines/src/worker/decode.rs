@@ -1,0 +1,198 @@
+//! Throw-away decoders of one input: a pipeline for its video and one for its audio, so that neither can hurt the other.
+//!
+//! Units go in without waiting: a full pipeline refuses them. What comes out goes to the input's [`super::session::Session`], where a
+//! full queue holds the decoder. An error ends the pipeline; its owner builds a new one. Timestamps inside are
+//! shifted by [`SHIFT`] because GStreamer has none below zero.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gst_app::{AppSink, AppSinkCallbacks, AppSrc};
+use weir_media::access_unit::AccessUnit;
+use weir_media::codec::{AudioConfig, VideoConfig};
+use weir_media::id::SessionId;
+
+use super::WorkerError;
+use super::audio_ring::Sample;
+use super::elements::{Ending, Pipeline};
+use super::session::Session;
+use super::stage::Stage;
+
+/// Added to every timestamp, nanoseconds: 2,000 h, more than the 32 bits of milliseconds that RTMP has.
+const SHIFT: i64 = 2_000 * 3_600 * 1_000_000_000;
+/// Compressed units a decoder holds: a 4 s GOP at 60 fps and what arrives while it is caught up with.
+const UNITS: u64 = 600;
+/// Bytes of them.
+const BYTES: u64 = 16 << 20;
+/// Longest wait of a held decoder before it looks again whether it should end, nanoseconds.
+const LOOK: i64 = 200_000_000;
+
+/// A decoder of one track.
+pub struct Decoder {
+    source: AppSrc,
+    stopped: Arc<AtomicBool>,
+    stage: Arc<Stage>,
+    // Stops the pipeline, after `drop` has released its callback.
+    pipeline: Pipeline,
+}
+
+/// The unit did not fit.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl Decoder {
+    /// A decoder of `session`'s video to I420 pictures of `width` x `height` square pixels.
+    pub fn video(
+        stage: &Arc<Stage>,
+        session: SessionId,
+        config: &VideoConfig,
+        width: u32,
+        height: u32,
+    ) -> Result<Self, WorkerError> {
+        // One thread: frame threads would each add a frame of delay.
+        let description = format!(
+            "appsrc name=source format=time is-live=false max-buffers=0 max-bytes=0 ! h264parse \
+             ! avdec_h264 max-threads=1 output-corrupt=false ! videoconvert n-threads=1 \
+             ! videoscale n-threads=1 add-borders=true method=bilinear \
+             ! video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1,colorimetry=bt709 \
+             ! appsink name=sink sync=false async=false"
+        );
+        Self::start(stage, session, &description, &video_caps(config), |stage, session, buffer, pts| {
+            let now = stage.clock.now();
+            session.picture(now, pts, buffer);
+        })
+    }
+
+    /// A decoder of `session`'s audio to 48 kHz stereo.
+    pub fn audio(stage: &Arc<Stage>, session: SessionId, config: &AudioConfig) -> Result<Self, WorkerError> {
+        let description = "appsrc name=source format=time is-live=false max-buffers=0 max-bytes=0 ! aacparse \
+             ! avdec_aac ! audioconvert ! audioresample \
+             ! audio/x-raw,format=F32LE,rate=48000,channels=2,layout=interleaved \
+             ! appsink name=sink sync=false async=false";
+        Self::start(stage, session, description, &audio_caps(config), |_, session, buffer, pts| {
+            if let Ok(map) = buffer.map_readable() {
+                session.sound(pts, &samples(&map));
+            }
+        })
+    }
+
+    fn start(
+        stage: &Arc<Stage>,
+        id: SessionId,
+        description: &str,
+        caps: &gst::Caps,
+        deliver: impl Fn(&Stage, &mut Session<gst::Buffer>, gst::Buffer, i64) + Send + 'static,
+    ) -> Result<Self, WorkerError> {
+        let pipeline = Pipeline::new(description)?;
+        let (source, sink) = (pipeline.element::<AppSrc>("source")?, pipeline.element::<AppSink>("sink")?);
+        source.set_caps(Some(caps));
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (held, shared) = (stopped.clone(), stage.clone());
+        let callbacks = AppSinkCallbacks::builder().new_sample(move |sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            let Some((buffer, pts)) = sample.buffer_owned().and_then(|buffer| buffer.pts().map(|pts| (buffer, pts)))
+            else {
+                return Ok(gst::FlowSuccess::Ok);
+            };
+            let is_video = sample.caps().is_some_and(|caps| caps.structure(0).is_some_and(|s| s.name() == "video/x-raw"));
+            let mut inputs = shared.lock();
+            loop {
+                if held.load(Ordering::Acquire) {
+                    return Err(gst::FlowError::Flushing);
+                }
+                let session = inputs.sessions.get_mut(&id).ok_or(gst::FlowError::Flushing)?;
+                if if is_video { session.picture_room() } else { session.audio_room() } {
+                    deliver(&shared, session, buffer, pts.nseconds() as i64 - SHIFT);
+                    inputs.delivered += 1;
+                    shared.delivered.notify_all();
+                    return Ok(gst::FlowSuccess::Ok);
+                }
+                inputs = shared.wait(&shared.taken, inputs, LOOK);
+            }
+        });
+        sink.set_callbacks(callbacks.build());
+        pipeline.play()?;
+        Ok(Self { source, stopped, stage: stage.clone(), pipeline })
+    }
+
+    /// Hands over a unit.
+    pub fn push(&self, unit: &AccessUnit) -> Result<(), Full> {
+        if self.source.current_level_buffers() >= UNITS || self.source.current_level_bytes() >= BYTES {
+            return Err(Full);
+        }
+        let mut buffer = gst::Buffer::from_slice(unit.data.clone());
+        if let Some(buffer) = buffer.get_mut() {
+            buffer.set_pts(shifted(unit.pts.as_nanos()));
+            buffer.set_dts(shifted(unit.dts.as_nanos()));
+            if !unit.keyframe {
+                buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
+            }
+        }
+        // A refused buffer means that the pipeline has failed, which `failure` tells.
+        let _ = self.source.push_buffer(buffer);
+        Ok(())
+    }
+
+    /// Changes the decoder configuration in front of the next unit.
+    pub fn reconfigure_video(&self, config: &VideoConfig) {
+        self.source.set_caps(Some(&video_caps(config)));
+    }
+
+    /// As [`Self::reconfigure_video`].
+    pub fn reconfigure_audio(&self, config: &AudioConfig) {
+        self.source.set_caps(Some(&audio_caps(config)));
+    }
+
+    /// Nothing more will come: what is inside comes out.
+    pub fn finish(&self) {
+        let _ = self.source.end_of_stream();
+    }
+
+    /// Why it has given up, if it has.
+    pub fn failure(&self) -> Option<String> {
+        match self.pipeline.ending() {
+            Some(Ending::Error(reason)) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Release);
+        // Under the lock, so that a callback that has just looked is already waiting.
+        let _inputs = self.stage.lock();
+        self.stage.taken.notify_all();
+    }
+}
+
+fn shifted(ns: i64) -> gst::ClockTime {
+    gst::ClockTime::from_nseconds(ns.saturating_add(SHIFT).max(0) as u64)
+}
+
+fn video_caps(config: &VideoConfig) -> gst::Caps {
+    gst::Caps::builder("video/x-h264")
+        .field("stream-format", "avc")
+        .field("alignment", "au")
+        .field("codec_data", gst::Buffer::from_slice(config.decoder_config.clone()))
+        .build()
+}
+
+fn audio_caps(config: &AudioConfig) -> gst::Caps {
+    gst::Caps::builder("audio/mpeg")
+        .field("mpegversion", 4i32)
+        .field("stream-format", "raw")
+        .field("framed", true)
+        .field("rate", config.sample_rate as i32)
+        .field("channels", i32::from(config.channels))
+        .field("codec_data", gst::Buffer::from_slice(config.decoder_config.clone()))
+        .build()
+}
+
+fn samples(bytes: &[u8]) -> Vec<Sample> {
+    let (frames, _) = bytes.as_chunks::<8>();
+    frames
+        .iter()
+        .map(|&[a, b, c, d, e, f, g, h]| [f32::from_le_bytes([a, b, c, d]), f32::from_le_bytes([e, f, g, h])])
+        .collect()
+}

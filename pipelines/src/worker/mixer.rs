@@ -1,0 +1,241 @@
+//! The thread that owns the output clock: in each slot it picks a picture and the slot's sound, and pushes both to the encoders.
+//!
+//! It never waits for an input that has nothing: the last picture is repeated, silence is written. It does wait, shortly,
+//! for a decoder that has been fed and has not delivered yet, and for encoders that are full; it then runs behind and catches up,
+//! because the encoders can run faster than real time. Only beyond [`SLACK`] are pictures left out, never the first of a segment.
+
+use std::sync::{Arc, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use weir_media::grid::{AAC_FRAME, SAMPLE_RATE};
+use weir_media::protocol::{FromWorker, Output};
+
+use super::WorkerError;
+use super::encode::Encoder;
+use super::fade::Fader;
+use super::outbox::Outbox;
+use super::stage::{Inputs, Stage};
+use super::timeline::Timeline;
+
+/// avenc_aac gives its first packet the time of the first sample although it holds the priming: sound comes this many samples
+/// late, so it is read that much ahead. Measured by the flash-and-beep test.
+pub const AAC_DELAY: u64 = 2_048;
+/// How far the output may fall behind its clock before pictures are left out, nanoseconds.
+const SLACK: i64 = 2_000_000_000;
+/// Longest wait for a decoder that has been fed but delivers nothing, nanoseconds.
+const DECODER_PATIENCE: i64 = 100_000_000;
+/// Pause between two looks at full encoders, nanoseconds.
+const ENCODER_PAUSE: i64 = 4_000_000;
+/// A worker that continues a broadcast goes on without a picture after this, nanoseconds.
+const RESUME_PATIENCE: i64 = 1_000_000_000;
+/// Time that the encoders get to finish.
+const DRAIN: Duration = Duration::from_millis(1_300);
+
+/// What a mixer starts with.
+pub struct Start {
+    /// What it makes.
+    pub output: Output,
+    /// First output frame; 0, or where an earlier worker stopped.
+    pub first_frame: u64,
+    /// Continue a broadcast: do not wait long for a picture.
+    pub resumed: bool,
+}
+
+/// Starts the mixer thread. It sends [`FromWorker::Output`] when the first picture is there, runs until
+/// [`Inputs::stopping`], then drains the encoders.
+pub fn spawn(
+    stage: Arc<Stage>,
+    encoder: Arc<Encoder>,
+    start: Start,
+    outbox: Outbox,
+) -> Result<JoinHandle<()>, WorkerError> {
+    let timeline = Timeline { grid: start.output.grid, epoch: start.output.epoch_ns as i64 };
+    let mixer = Mixer {
+        next_sample: timeline.grid.first_sample(start.first_frame).next_multiple_of(u64::from(AAC_FRAME)),
+        stage,
+        encoder,
+        timeline,
+        fader: Fader::default(),
+        shown: None,
+        starved: false,
+        allowance: SLACK,
+    };
+    Ok(std::thread::Builder::new().name("mixer".into()).spawn(move || mixer.run(start, outbox))?)
+}
+
+struct Mixer {
+    stage: Arc<Stage>,
+    encoder: Arc<Encoder>,
+    timeline: Timeline,
+    fader: Fader,
+    /// The picture of the last slot.
+    shown: Option<gst::Buffer>,
+    next_sample: u64,
+    /// The input on air has been waited for in vain and has not recovered.
+    starved: bool,
+    /// How far behind its clock the output may be now, nanoseconds.
+    allowance: i64,
+}
+
+impl Mixer {
+    fn run(mut self, start: Start, outbox: Outbox) {
+        if !self.first_picture(start.resumed) {
+            return;
+        }
+        outbox.send(FromWorker::Output(start.output));
+        drop(outbox);
+        let first = start.first_frame;
+        self.allowance = self.behind(first) + SLACK;
+        let mut keyframe_due = false;
+        for n in first.. {
+            let starts_segment = n % u64::from(self.timeline.grid.segment_frames) == 0;
+            keyframe_due |= starts_segment && n != first;
+            if !self.wait_for_slot(n) {
+                break;
+            }
+            let Some(picture_fits) = self.wait_for_encoders(n, starts_segment || n == first) else { break };
+            let (picture, first_sample, block) = self.mix(n, picture_fits);
+            if picture_fits {
+                if keyframe_due {
+                    self.encoder.force_keyframe(n);
+                    keyframe_due = false;
+                }
+                let picture = picture.unwrap_or_else(|| self.encoder.black());
+                if !self.encoder.push_picture(n, &picture) {
+                    break;
+                }
+                self.shown = Some(picture);
+            }
+            if !block.is_empty() && !self.encoder.push_sound(first_sample, &block) {
+                break;
+            }
+        }
+        self.encoder.drain(Instant::now() + DRAIN);
+    }
+
+    /// Waits until an input can be shown; `false` when the mixer has to end.
+    fn first_picture(&self, resumed: bool) -> bool {
+        let started = self.stage.clock.now();
+        let mut inputs = self.stage.lock();
+        loop {
+            let now = self.stage.clock.now();
+            if inputs.stopping {
+                return false;
+            }
+            if inputs.sessions.values().any(|session| session.ready(now))
+                || (resumed && now - started > RESUME_PATIENCE)
+            {
+                return true;
+            }
+            inputs = self.stage.wait(&self.stage.delivered, inputs, 10_000_000);
+        }
+    }
+
+    /// Nanoseconds that slot `n` is late.
+    fn behind(&self, n: u64) -> i64 {
+        self.stage.clock.now() - self.timeline.slot_start(n)
+    }
+
+    fn wait_for_slot(&self, n: u64) -> bool {
+        let mut inputs = self.stage.lock();
+        loop {
+            if inputs.stopping {
+                return false;
+            }
+            let early = -self.behind(n);
+            if early <= 0 {
+                return true;
+            }
+            inputs = self.stage.wait(&self.stage.delivered, inputs, early);
+        }
+    }
+
+    /// Waits for room; `Some(false)` when the picture must be left out, `None` when the mixer has to end.
+    fn wait_for_encoders(&mut self, n: u64, needed: bool) -> Option<bool> {
+        // What a resumed worker is behind at its start is its work, not a fault; the allowance shrinks as it catches up.
+        self.allowance = self.allowance.min(self.behind(n) + SLACK).max(SLACK);
+        let mut inputs = self.stage.lock();
+        loop {
+            if inputs.stopping || self.encoder.failure().is_some() {
+                return None;
+            }
+            let late = self.behind(n) > self.allowance;
+            if !self.encoder.audio_full() {
+                if !self.encoder.video_full() {
+                    return Some(true);
+                }
+                if late && !needed {
+                    return Some(false);
+                }
+            }
+            inputs = self.stage.wait(&self.stage.delivered, inputs, ENCODER_PAUSE);
+        }
+    }
+
+    /// Picks what slot `n` shows and what is heard: the picture, the number of the first sample, the samples.
+    fn mix(&mut self, n: u64, picture_fits: bool) -> (Option<gst::Buffer>, u64, Vec<[f32; 2]>) {
+        let stage = self.stage.clone();
+        let t = self.timeline.slot_start(n);
+        let end_sample = self.timeline.grid.first_sample(n + 1);
+        let mut block = vec![[0.0; 2]; end_sample.saturating_sub(self.next_sample) as usize];
+        let sound_from = self.timeline.sample_start(self.next_sample + AAC_DELAY);
+        let sound_to = self.timeline.sample_start(end_sample + AAC_DELAY);
+
+        let mut inputs = wait_for_decoder(&stage, &mut self.starved, t, sound_to);
+        let now = stage.clock.now();
+        let on_air = inputs.on_air;
+        let (mut fresh, mut present) = (false, 0..0);
+        for (id, session) in &mut inputs.sessions {
+            let advanced = session.advance(now, t, &self.timeline);
+            if on_air == Some(*id) {
+                fresh = advanced;
+                present = session.read_sound(sound_from, &mut block);
+            } else {
+                session.read_sound(sound_to, &mut []);
+            }
+        }
+        let shown = on_air.and_then(|id| inputs.sessions.get(&id)).and_then(|session| session.current());
+        let picture = shown.or_else(|| self.shown.clone()).or_else(|| {
+            let on_air = on_air.and_then(|id| inputs.sessions.get(&id));
+            on_air.and_then(|session| session.upcoming())
+        });
+        inputs.frames += 1;
+        inputs.repeated += u64::from(!fresh);
+        inputs.dropped += u64::from(!picture_fits);
+        inputs.silence += (block.len() - present.len()) as u64;
+        stage.taken.notify_all();
+        drop(inputs);
+
+        self.fader.shape(on_air, present, &mut block);
+        let first_sample = self.next_sample;
+        self.next_sample = self.next_sample.max(end_sample);
+        (picture, first_sample, block)
+    }
+}
+
+/// Waits while the decoders of the input on air hold what the slot needs, as long as they deliver anything. An input that was
+/// waited for in vain is `starved`, and not waited for again until it has recovered.
+fn wait_for_decoder<'a>(stage: &'a Stage, starved: &mut bool, t: i64, sound_to: i64) -> MutexGuard<'a, Inputs> {
+    let lagging = |inputs: &Inputs| {
+        let session = inputs.on_air.and_then(|id| inputs.sessions.get(&id));
+        session.is_some_and(|session| session.lagging(t, sound_to))
+    };
+    let mut inputs = stage.lock();
+    let (mut delivered, mut deadline) = (inputs.delivered, stage.clock.now() + DECODER_PATIENCE);
+    while lagging(&inputs) {
+        let now = stage.clock.now();
+        if inputs.delivered != delivered {
+            (delivered, deadline) = (inputs.delivered, now + DECODER_PATIENCE);
+        }
+        *starved |= now >= deadline;
+        if *starved || inputs.stopping {
+            return inputs;
+        }
+        inputs = stage.wait(&stage.delivered, inputs, deadline - now);
+    }
+    *starved = false;
+    inputs
+}
+
+const _: () = assert!(AAC_DELAY < SAMPLE_RATE as u64 / 10, "the sound read ahead must fit into any delay");

@@ -1,0 +1,356 @@
+//! The media worker: one live stream's decoders, mixer and encoders, alone in a process.
+//!
+//! ```text
+//! socket ─▶ Input ─▶ Decoder ─▶ Session ─▶ mixer ─▶ Encoder ─▶ cut ─▶ Outbox ─▶ socket
+//!           compressed   one per   decoded,   owns the  one per   parts on
+//!           units        track     on the     output    stream    the grid
+//!                                  wall clock clock
+//! ```
+//!
+//! Contract: [`run`] speaks `weir_media::protocol` on its socket until `Stop` (publishes what is encoded, within 1.5 s) or until the socket
+//! ends, which means that the parent is gone. No queue grows: compressed units are skipped to the next keyframe in front of a full
+//! decoder, decoders are held by full picture and sound queues, the mixer falls behind in front of full encoders.
+
+mod anchor;
+mod audio_ring;
+mod cut;
+mod decode;
+mod elements;
+mod encode;
+mod fade;
+mod input;
+mod mixer;
+mod outbox;
+mod rate;
+mod report;
+mod session;
+mod stage;
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use weir_media::grid::Grid;
+use weir_media::id::SessionId;
+use weir_media::protocol::{FromWorker, Output, ProtocolError, ToWorker, WorkerSpec, decode};
+
+use self::encode::Encoder;
+use self::input::Input;
+use self::outbox::Outbox;
+use self::report::Speedometer;
+use self::session::Session;
+use self::stage::Stage;
+
+/// Longest wait for a message before the worker looks after its decoders and reports.
+const LOOK: Duration = Duration::from_millis(50);
+/// Time between two reports, nanoseconds.
+const REPORT: i64 = 250_000_000;
+/// How long a closed input is kept after its last picture, nanoseconds.
+const LINGER: i64 = 1_000_000_000;
+
+/// Why a worker ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The socket broke.
+    #[error("socket to the control process failed")]
+    Socket(#[from] std::io::Error),
+    /// The control process closed the socket.
+    #[error("the control process is gone")]
+    Orphaned,
+    /// A message that the same binary would not send.
+    #[error("bad message from the control process")]
+    Protocol(#[from] ProtocolError),
+    /// The first message is not `Start`.
+    #[error("the first message is not a start")]
+    NotStarted,
+    /// GStreamer cannot start.
+    #[error("gstreamer cannot start")]
+    Gstreamer(#[from] gst::glib::Error),
+    /// A pipeline cannot be built or run.
+    #[error("pipeline: {0}")]
+    Pipeline(String),
+    /// The ladder has no rung.
+    #[error("the ladder is empty")]
+    NoRendition,
+}
+
+/// Runs a worker on `socket` until it is stopped, orphaned or broken.
+pub fn run(socket: UnixStream) -> Result<(), WorkerError> {
+    let mut messages = Messages::new(socket.try_clone()?);
+    let spec = loop {
+        match messages.next()? {
+            Some(ToWorker::Start(spec)) => break spec,
+            Some(_) => return Err(WorkerError::NotStarted),
+            None => {}
+        }
+    };
+    let (outbox, writer) = Outbox::start(socket.try_clone()?)?;
+    let mut worker = Worker::new(spec, outbox);
+    let result = elements::start().and_then(|()| worker.serve(&mut messages));
+    if matches!(result, Err(WorkerError::Orphaned | WorkerError::Socket(_))) {
+        // Nobody reads: release whoever is blocked in a write.
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+    } else if let Err(error) = &result {
+        worker.outbox.send(FromWorker::Fault { reason: error.to_string() });
+    }
+    worker.stop();
+    drop(worker);
+    if writer.join().is_err() {
+        tracing::error!("the outbox thread panicked");
+    }
+    result
+}
+
+/// Starts GStreamer and nothing else, so that its plugin registry is built where `GST_REGISTRY` says.
+pub fn scan_plugins() -> Result<(), WorkerError> {
+    elements::start()
+}
+
+/// The incoming messages.
+struct Messages {
+    socket: UnixStream,
+    buffer: BytesMut,
+}
+
+impl Messages {
+    fn new(socket: UnixStream) -> Self {
+        Self { socket, buffer: BytesMut::new() }
+    }
+
+    /// The next message; `None` when none came for a while.
+    fn next(&mut self) -> Result<Option<ToWorker>, WorkerError> {
+        self.socket.set_read_timeout(Some(LOOK))?;
+        let mut chunk = [0u8; 64 << 10];
+        loop {
+            if let Some(message) = decode(&mut self.buffer)? {
+                return Ok(Some(message));
+            }
+            match self.socket.read(&mut chunk) {
+                Ok(0) => return Err(WorkerError::Orphaned),
+                Ok(length) => self.buffer.extend_from_slice(&chunk[..length]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+                {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// The output side once the canvas is known.
+struct Running {
+    encoder: Arc<Encoder>,
+    mixer: JoinHandle<()>,
+    output: Output,
+    /// The input whose shape was taken; its rejection before a first picture voids the choice.
+    chosen: Option<SessionId>,
+}
+
+struct Worker {
+    spec: WorkerSpec,
+    stage: Arc<Stage>,
+    outbox: Outbox,
+    inputs: BTreeMap<SessionId, Input>,
+    running: Option<Running>,
+    speed: Speedometer,
+    next_report: i64,
+    next_look: i64,
+}
+
+impl Worker {
+    fn new(spec: WorkerSpec, outbox: Outbox) -> Self {
+        Self {
+            spec,
+            stage: Stage::new(),
+            outbox,
+            inputs: BTreeMap::new(),
+            running: None,
+            speed: Speedometer::default(),
+            next_report: 0,
+            next_look: 0,
+        }
+    }
+
+    fn serve(&mut self, messages: &mut Messages) -> Result<(), WorkerError> {
+        self.outbox.send(FromWorker::Ready);
+        if let Some(resume) = self.spec.resume.clone() {
+            self.start_output(resume.output, resume.next_frame, None)?;
+        }
+        loop {
+            if let Some(message) = messages.next()? {
+                if matches!(message, ToWorker::Stop) {
+                    return Ok(());
+                }
+                self.handle(message)?;
+            }
+            let now = self.stage.clock.now();
+            if now >= self.next_look {
+                self.next_look = now + LOOK.as_nanos() as i64;
+                self.look_after(now)?;
+            }
+            if now >= self.next_report {
+                self.next_report = now + REPORT;
+                self.report(now)?;
+            }
+        }
+    }
+
+    fn handle(&mut self, message: ToWorker) -> Result<(), WorkerError> {
+        match message {
+            // A second start is none of the parent's messages; there is nothing to start again.
+            ToWorker::Start(_) | ToWorker::Stop => {}
+            ToWorker::Open { session, slot: _ } => self.open(session),
+            ToWorker::Config { session, config } => {
+                if let Some(input) = self.inputs.get_mut(&session) {
+                    input.configure(config);
+                }
+            }
+            ToWorker::Unit { session, unit } => {
+                if let Some(input) = self.inputs.get_mut(&session) {
+                    input.unit(unit);
+                    if self.running.is_none() {
+                        self.choose_output()?;
+                    }
+                }
+            }
+            ToWorker::Close { session } => {
+                if let Some(input) = self.inputs.get_mut(&session) {
+                    input.close();
+                }
+            }
+            ToWorker::OnAir { session } => {
+                self.stage.lock().on_air = session;
+                self.stage.delivered.notify_all();
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, session: SessionId) {
+        let delay = i64::from(self.spec.delay_ms) * 1_000_000;
+        self.stage.lock().sessions.insert(session, Session::new(delay));
+        let mut input = Input::new(session, self.stage.clone());
+        if let Some(canvas) = self.running.as_ref().and_then(|running| running.output.renditions.first()) {
+            input.set_canvas(canvas.width, canvas.height);
+        }
+        self.inputs.insert(session, input);
+    }
+
+    /// The first input whose shape is known fixes the output.
+    fn choose_output(&mut self) -> Result<(), WorkerError> {
+        let now = self.stage.clock.now();
+        let chosen = self.inputs.iter().filter(|(_, input)| input.rejected.is_none());
+        let Some((session, shape)) = chosen.filter_map(|(id, input)| Some((*id, input.shape(now)?))).next() else {
+            return Ok(());
+        };
+        let output = Output {
+            grid: Grid::new(Grid::snap(shape.fps)),
+            renditions: self.spec.ladder.renditions(shape.width, shape.height),
+            audio_bitrate_kbps: self.spec.audio_bitrate_kbps,
+            epoch_ns: shape.first_arrival as u64,
+        };
+        self.start_output(output, 0, Some(session))
+    }
+
+    fn start_output(
+        &mut self,
+        output: Output,
+        first_frame: u64,
+        chosen: Option<SessionId>,
+    ) -> Result<(), WorkerError> {
+        let canvas = output.renditions.first().ok_or(WorkerError::NoRendition)?;
+        // Decoders first: they work while the encoders start.
+        for input in self.inputs.values_mut() {
+            input.set_canvas(canvas.width, canvas.height);
+        }
+        let encoder = Arc::new(Encoder::start(&self.spec, &output, &self.outbox)?);
+        let start = mixer::Start { output: output.clone(), first_frame, resumed: chosen.is_none() };
+        let mixer = mixer::spawn(self.stage.clone(), encoder.clone(), start, self.outbox.clone())?;
+        self.running = Some(Running { encoder, mixer, output, chosen });
+        Ok(())
+    }
+
+    /// Replaces failed decoders, forgets finished inputs, notices the end of the encoders.
+    fn look_after(&mut self, now: i64) -> Result<(), WorkerError> {
+        if let Some(reason) = self.running.as_ref().and_then(|running| running.encoder.failure()) {
+            return Err(WorkerError::Pipeline(format!("encoders: {reason}")));
+        }
+        if self.running.as_ref().is_some_and(|running| running.mixer.is_finished()) {
+            return Err(WorkerError::Pipeline("the mixer ended".into()));
+        }
+        let mut gone = vec![];
+        for (id, input) in &mut self.inputs {
+            let was_rejected = input.rejected.is_some();
+            input.look_after();
+            if let (false, Some(reason)) = (was_rejected, &input.rejected) {
+                self.outbox.send(FromWorker::Rejected { session: *id, reason: reason.clone() });
+            }
+            let inputs = self.stage.lock();
+            if inputs.sessions.get(id).is_some_and(|session| {
+                session.closed && session.played_out() && now - session.decoded_at.unwrap_or(0) > LINGER
+            }) {
+                gone.push(*id);
+            }
+        }
+        self.void_choice();
+        for id in gone {
+            self.inputs.remove(&id);
+            self.stage.lock().sessions.remove(&id);
+        }
+        if self.running.is_none() {
+            self.choose_output()?;
+        }
+        Ok(())
+    }
+
+    /// Takes back an output that was fixed by an input that has turned out undecodable, while nothing is published.
+    fn void_choice(&mut self) {
+        let Some(chosen) = self.running.as_ref().and_then(|running| running.chosen) else { return };
+        let undecodable = self.inputs.get(&chosen).is_none_or(|input| input.rejected.is_some());
+        let published = {
+            let inputs = self.stage.lock();
+            inputs.frames > 0 || inputs.sessions.values().any(|session| session.decoded_pictures > 0)
+        };
+        if undecodable && !published {
+            self.stop_output();
+            self.stage.lock().stopping = false;
+            self.inputs.values_mut().for_each(Input::unset_canvas);
+        }
+    }
+
+    fn report(&mut self, now: i64) -> Result<(), WorkerError> {
+        let speed = match &self.running {
+            Some(running) => self.speed.read(now, running.encoder.encoded(), running.output.grid.frame_rate),
+            None => 0,
+        };
+        let report = report::report(now, &self.stage.lock(), &self.inputs, speed);
+        if self.outbox.offer(FromWorker::Report(report)) { Ok(()) } else { Err(WorkerError::Orphaned) }
+    }
+
+    fn stop_output(&mut self) {
+        {
+            let mut inputs = self.stage.lock();
+            inputs.stopping = true;
+            self.stage.delivered.notify_all();
+        }
+        if let Some(running) = self.running.take()
+            && running.mixer.join().is_err()
+        {
+            tracing::error!("the mixer panicked");
+        }
+    }
+
+    fn stop(&mut self) {
+        self.inputs.values_mut().for_each(Input::close);
+        self.stop_output();
+        self.inputs.clear();
+    }
+}

@@ -1,0 +1,293 @@
+//! One input as the mixer sees it: decoded pictures and sound, mapped to the wall clock. Pure; `P` is a picture.
+//!
+//! All times that enter are on the source's timeline, all times that are asked for are wall clock; both in nanoseconds.
+//! An input is shown `delay` after its arrival. Slot `t` shows the latest picture due at its middle; pictures of an input that is
+//! not on air are taken off just the same, so that a switch shows one at once.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::anchor::{Anchor, EARLY};
+use super::audio_ring::{AudioRing, Sample, sample_number};
+use super::timeline::Timeline;
+
+/// Most decoded pictures waiting for their slot; a full queue holds the decoder.
+const PICTURES: usize = 15;
+/// A picture this close to the edge between two slots goes where the rhythm wants it, nanoseconds.
+const HYSTERESIS: i64 = 3_000_000;
+
+/// One open input.
+#[derive(Debug)]
+pub struct Session<P> {
+    delay: i64,
+    anchor: Option<Anchor>,
+    pictures: VecDeque<(i64, P)>,
+    current: Option<P>,
+    /// Source time up to which pictures were taken off.
+    shown_until: Option<i64>,
+    audio: AudioRing,
+    fed_video: Option<i64>,
+    fed_audio: Option<i64>,
+    /// Pictures decoded so far.
+    pub decoded_pictures: u64,
+    /// PTS of the latest decoded picture, source time.
+    pub decoded_until: Option<i64>,
+    /// When the latest picture was decoded, wall clock.
+    pub decoded_at: Option<i64>,
+    /// The publisher is gone; what is queued is played out.
+    pub closed: bool,
+}
+
+impl<P: Clone> Session<P> {
+    /// An input that is shown `delay` nanoseconds after its arrival.
+    pub fn new(delay: i64) -> Self {
+        Self {
+            delay,
+            anchor: None,
+            pictures: VecDeque::with_capacity(PICTURES),
+            current: None,
+            shown_until: None,
+            audio: AudioRing::default(),
+            fed_video: None,
+            fed_audio: None,
+            decoded_pictures: 0,
+            decoded_until: None,
+            decoded_at: None,
+            closed: false,
+        }
+    }
+
+    /// A video unit arrived. It alone moves the anchor: a source has one clock, and video is what is never missing.
+    pub fn video_arrived(&mut self, now: i64, dts: i64) {
+        match &mut self.anchor {
+            None => self.anchor = Some(Anchor::new(now, dts)),
+            Some(anchor) => {
+                if anchor.arrived(now, dts) {
+                    self.pictures.clear();
+                    self.audio.clear();
+                    self.shown_until = None;
+                    self.fed_audio = None;
+                }
+            }
+        }
+    }
+
+    /// A video unit went to the decoder.
+    pub fn video_fed(&mut self, dts: i64) {
+        self.fed_video = Some(dts);
+    }
+
+    /// An audio unit went to the decoder.
+    pub fn audio_fed(&mut self, pts: i64) {
+        self.fed_audio = Some(pts);
+    }
+
+    /// No decoder works on this track any more; nobody should wait for it.
+    pub fn video_reset(&mut self) {
+        self.fed_video = None;
+    }
+
+    /// As [`Self::video_reset`], for audio.
+    pub fn audio_reset(&mut self) {
+        self.fed_audio = None;
+    }
+
+    /// The decoder may hand over another picture.
+    pub fn picture_room(&self) -> bool {
+        self.pictures.len() < PICTURES
+    }
+
+    /// The decoder may hand over another second of sound.
+    pub fn audio_room(&self) -> bool {
+        self.audio.has_room()
+    }
+
+    /// A decoded picture. One from before a jump of the source's clock, which would block the queue, is dropped.
+    pub fn picture(&mut self, now: i64, pts: i64, picture: P) {
+        self.decoded_pictures += 1;
+        self.decoded_until = Some(pts);
+        self.decoded_at = Some(now);
+        if self.due(pts).is_some_and(|due| due - now <= 2 * EARLY) {
+            self.pictures.push_back((pts, picture));
+        }
+    }
+
+    /// Decoded sound that starts at `pts`.
+    pub fn sound(&mut self, pts: i64, block: &[Sample]) {
+        self.audio.write(sample_number(pts), block);
+    }
+
+    /// Takes off what is due in the slot that starts at `t`; `true` when there is a new picture.
+    pub fn advance(&mut self, now: i64, t: i64, timeline: &Timeline) -> bool {
+        let Some(anchor) = &mut self.anchor else { return false };
+        if let Some((pts, _)) = self.pictures.front() {
+            let due = anchor.wall(*pts) + self.delay;
+            anchor.phase_once(now, || timeline.phase(due));
+        }
+        let hysteresis = HYSTERESIS.min(timeline.slot() / 8);
+        let middle = t + timeline.slot() / 2;
+        let mut edge = middle + hysteresis;
+        let mut fresh = false;
+        while let Some((pts, _)) = self.pictures.front() {
+            if anchor.wall(*pts) + self.delay > edge {
+                break;
+            }
+            if let Some((pts, picture)) = self.pictures.pop_front() {
+                self.shown_until = Some(pts);
+                self.current = Some(picture);
+            }
+            fresh = true;
+            edge = middle - hysteresis;
+        }
+        fresh
+    }
+
+    /// The latest picture that was due.
+    pub fn current(&self) -> Option<P> {
+        self.current.clone()
+    }
+
+    /// The next picture, not yet due.
+    pub fn upcoming(&self) -> Option<P> {
+        self.pictures.front().map(|(_, picture)| picture.clone())
+    }
+
+    /// Fills `out` with the sound from wall clock `t` on; returns which part of it is there.
+    pub fn read_sound(&mut self, t: i64, out: &mut [Sample]) -> Range<usize> {
+        let Some(anchor) = &self.anchor else {
+            out.fill([0.0; 2]);
+            return 0..0;
+        };
+        self.audio.read(sample_number(anchor.source(t - self.delay)), out)
+    }
+
+    /// The decoders have been fed what the slot from `t` to `end` (of its sound) needs and have not delivered it yet.
+    pub fn lagging(&self, t: i64, end: i64) -> bool {
+        let (Some(anchor), false) = (&self.anchor, self.closed) else { return false };
+        let reached = |fed: Option<i64>, t: i64| fed.is_some_and(|fed| anchor.wall(fed) + self.delay >= t);
+        let slack = HYSTERESIS;
+        let picture = self.pictures.is_empty()
+            && reached(self.fed_video, t + slack)
+            && !reached(self.shown_until, t - slack);
+        let needed = sample_number(anchor.source(end - self.delay));
+        let sound = reached(self.fed_audio, end) && self.audio.end().is_none_or(|have| have < needed);
+        picture || sound
+    }
+
+    /// A picture is there and the anchor stands.
+    pub fn ready(&self, now: i64) -> bool {
+        (self.current.is_some() || !self.pictures.is_empty()) && self.anchor.is_some_and(|anchor| anchor.settled(now))
+    }
+
+    /// Nothing is left to show.
+    pub fn played_out(&self) -> bool {
+        self.pictures.is_empty()
+    }
+
+    fn due(&self, pts: i64) -> Option<i64> {
+        self.anchor.map(|anchor| anchor.wall(pts) + self.delay)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_media::grid::Grid;
+    use weir_media::time::FrameRate;
+
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+    const DELAY: i64 = 150 * MS;
+
+    fn timeline(fps: u32) -> Timeline {
+        Timeline { grid: Grid::new(FrameRate::whole(fps)), epoch: 1_000_000 * MS }
+    }
+
+    /// Plays a source of `fps` with millisecond timestamps on a grid of `grid_fps`; returns what each slot showed.
+    fn play(fps: f64, grid_fps: u32, slots: u64, lead_ms: f64) -> Vec<Option<u64>> {
+        let timeline = timeline(grid_fps);
+        let mut session = Session::new(DELAY);
+        let (mut frame, mut seen) = (0u64, vec![]);
+        for n in 0..slots {
+            let t = timeline.slot_start(n);
+            loop {
+                let exact_ms = frame as f64 * 1_000.0 / fps;
+                let arrival = timeline.epoch + ((exact_ms + lead_ms) * 1e6) as i64;
+                if arrival > t || !session.picture_room() {
+                    break;
+                }
+                let pts = exact_ms.round() as i64 * MS;
+                session.video_arrived(arrival, pts);
+                session.picture(arrival, pts, frame);
+                frame += 1;
+            }
+            session.advance(t, t, &timeline);
+            seen.push(session.current());
+        }
+        seen
+    }
+
+    #[test]
+    fn a_source_at_the_grid_rate_never_repeats_nor_skips() {
+        for lead in 0..40 {
+            let seen: Vec<u64> = play(30.0, 30, 900, f64::from(lead)).into_iter().flatten().collect();
+            assert!(seen.windows(2).all(|w| w[1] == w[0] + 1), "lead {lead} ms");
+        }
+    }
+
+    #[test]
+    fn a_drifting_source_repeats_once_per_frame_of_drift() {
+        // 29.99 on 30: one repeat per 100 s.
+        let seen: Vec<u64> = play(29.99, 30, 9_000, 5.0).into_iter().flatten().collect();
+        let repeats = seen.windows(2).filter(|w| w[1] == w[0]).count();
+        let skips = seen.windows(2).filter(|w| w[1] > w[0] + 1).count();
+        assert!((2..=4).contains(&repeats) && skips == 0, "{repeats} repeats, {skips} skips");
+    }
+
+    #[test]
+    fn sound_keeps_its_distance_to_the_picture() {
+        let timeline = timeline(25);
+        let mut session = Session::new(DELAY);
+        let start = timeline.epoch + 7 * MS;
+        for frame in 0..10i64 {
+            session.video_arrived(start + frame * 40 * MS, 5_000 * MS + frame * 40 * MS);
+        }
+        session.picture(start, 5_000 * MS, ());
+        let block: Vec<Sample> = (0..9_600).map(|s| [s as f32; 2]).collect();
+        session.sound(5_000 * MS, &block);
+        // Find the slot that shows the picture, then ask for the sound of that very instant.
+        let n = (0..50).find(|&n| session.advance(start + 200 * MS, timeline.slot_start(n), &timeline)).unwrap();
+        let mut out = vec![[0.0; 2]; 100];
+        assert_eq!(session.read_sound(timeline.slot_start(n), &mut out), 0..100);
+        assert!(out[0][0].abs() <= 1.0, "{}", out[0][0]);
+    }
+
+    #[test]
+    fn a_jump_of_the_source_clock_voids_what_is_queued() {
+        let timeline = timeline(25);
+        let mut session = Session::new(DELAY);
+        session.video_arrived(timeline.epoch, 100_000 * MS);
+        session.picture(timeline.epoch, 100_000 * MS, 1);
+        session.video_arrived(timeline.epoch + 40 * MS, 0);
+        session.picture(timeline.epoch + 40 * MS, 100_040 * MS, 2);
+        session.picture(timeline.epoch + 40 * MS, 0, 3);
+        let n = 5;
+        assert!(session.advance(timeline.slot_start(n), timeline.slot_start(n), &timeline));
+        assert_eq!(session.current(), Some(3));
+    }
+
+    #[test]
+    fn lagging_means_fed_but_not_decoded() {
+        let timeline = timeline(25);
+        let mut session = Session::new(DELAY);
+        session.video_arrived(timeline.epoch, 0);
+        let due = timeline.epoch + DELAY;
+        assert!(!session.lagging(due, due));
+        session.video_fed(200 * MS);
+        assert!(session.lagging(due, due));
+        session.picture(due, 0, ());
+        assert!(!session.lagging(due, due));
+        session.closed = true;
+        assert!(!session.lagging(due + 100 * MS, due));
+    }
+}
