@@ -1,0 +1,119 @@
+//! The RTMP door: an accept loop and one task per connection, on a plain tokio runtime apart from the actors.
+//!
+//! The protocol itself is [`weir_media::rtmp::session`]; here are sockets, deadlines and caps, and the talk with Root. A
+//! connection is a *stranger* until Root grants its publish, and only strangers are counted and capped. Application,
+//! publish name and `tcUrl` hold the push token, so none of them is ever logged.
+
+mod connection;
+mod publication;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use actix::Recipient;
+use futures_util::FutureExt;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use weir_media::id::Protocol;
+
+use crate::ingest::Publish;
+use crate::ingest::preauth::Gate;
+
+pub use connection::converse;
+
+/// How long to wait after an accept that failed, e.g. for lack of file descriptors: at once would fail again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Deadlines and caps of the door.
+#[derive(Clone, Copy, Debug)]
+pub struct RtmpLimits {
+    /// Strangers per address (IPv6: per /64).
+    pub preauth_per_address: usize,
+    /// Strangers in all; the oldest is shed.
+    pub preauth_total: usize,
+    /// From accept to the end of the handshake.
+    pub handshake: Duration,
+    /// From accept to `publish`.
+    pub publish: Duration,
+    /// From `publish` to Root's answer.
+    pub decision: Duration,
+    /// From admission to the first video frame.
+    pub first_video: Duration,
+    /// Without a byte received.
+    pub idle: Duration,
+    /// For the encoder to take a reply.
+    pub write: Duration,
+}
+
+impl Default for RtmpLimits {
+    fn default() -> Self {
+        Self {
+            preauth_per_address: 64,
+            preauth_total: 4096,
+            handshake: Duration::from_secs(5),
+            publish: Duration::from_secs(10),
+            decision: Duration::from_secs(5),
+            first_video: Duration::from_secs(3),
+            idle: Duration::from_secs(15),
+            write: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a connection's task needs to know of its door.
+#[derive(Clone)]
+pub struct Host {
+    /// Decides who may publish.
+    pub root: Recipient<Publish>,
+    /// Deadlines.
+    pub limits: RtmpLimits,
+    /// RTMP or RTMPS.
+    pub protocol: Protocol,
+    /// Turns true when strangers have to go; admitted sessions have their own switch.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// Accepts connections until `shutdown` turns true or its sender is gone. Strangers go with it, admitted sessions stay
+/// until their own stop switch.
+pub async fn serve(
+    listener: TcpListener,
+    root: Recipient<Publish>,
+    limits: RtmpLimits,
+    shutdown: watch::Receiver<bool>,
+) {
+    let gate = Gate::new(limits.preauth_per_address, limits.preauth_total);
+    let host = Host { root, limits, protocol: Protocol::Rtmp, shutdown: shutdown.clone() };
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shut_down(shutdown.clone()) => return,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                // Replies are single small writes that the encoder waits for. Failure only means that it is gone.
+                let _ = socket.set_nodelay(true);
+                let ticket = gate.enter(peer.ip());
+                tokio::spawn(contained(peer, converse(socket, peer, host.clone(), ticket)));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept RTMP connections for the moment");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Logs a connection's panic. What the task held tells the rest: its ticket frees the place, its facts' end is a crash.
+async fn contained(peer: SocketAddr, connection: impl Future<Output = ()>) {
+    if AssertUnwindSafe(connection).catch_unwind().await.is_err() {
+        tracing::error!(%peer, "RTMP connection task panicked");
+    }
+}
+
+/// Waits for the order to shut down.
+async fn shut_down(mut shutdown: watch::Receiver<bool>) {
+    // Without a sender nobody could ever give the order.
+    let _ = shutdown.wait_for(|down| *down).await;
+}

@@ -1,0 +1,178 @@
+//! One connection as a stranger: from accept to Root's decision, and the socket under it.
+//!
+//! Generic over the transport, so that RTMPS is the same behind TLS.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
+use weir_media::rtmp::session::{Event, PublishRequest, RtmpError, Session};
+
+use super::publication::Publication;
+use super::{Host, RtmpLimits, shut_down};
+use crate::ingest::preauth::Ticket;
+use crate::ingest::{Grant, Publish};
+use crate::token::Token;
+
+/// Free space for one read of a stranger, bytes: enough for all that real encoders send, little to spend on unreal ones.
+const STRANGER_READ: usize = 4 << 10;
+
+/// Least free space for one read of a publisher, bytes.
+const PUBLISHER_READ_LEAST: usize = 64 << 10;
+
+/// A publisher's read block, bytes. Frames are slices of such blocks.
+const PUBLISHER_READ: usize = 256 << 10;
+
+/// How long to read on after our last word: closing with unread bytes would reset the connection, and the encoder would
+/// see that instead of the reason.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Most bytes to throw away meanwhile.
+const LINGER_BYTES: usize = 16 << 20;
+
+/// Why a stranger left without an answer.
+#[derive(Debug, thiserror::Error)]
+enum Departure {
+    #[error("closed by the encoder")]
+    Closed,
+    #[error("too slow")]
+    TooSlow,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Protocol(#[from] RtmpError),
+}
+
+/// A socket and the protocol on it.
+pub(super) struct Wire<S> {
+    socket: S,
+    pub session: Session,
+    pub limits: RtmpLimits,
+}
+
+/// Serves one connection to its end.
+pub async fn converse<S>(socket: S, peer: SocketAddr, host: Host, mut ticket: Ticket)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut wire = Wire { socket, session: Session::default(), limits: host.limits };
+    let introduction = tokio::select! {
+        introduction = wire.introduction() => introduction,
+        () = ticket.shed() => return tracing::debug!(%peer, "RTMP connection shed for a newer one"),
+        () = shut_down(host.shutdown.clone()) => return,
+    };
+    let request = match introduction {
+        Ok(request) => request,
+        Err(departure) => return tracing::debug!(%peer, %departure, "RTMP connection without publish"),
+    };
+    match admission(&host, &request, peer).await {
+        Ok(grant) => {
+            drop(ticket);
+            tracing::info!(%peer, session = %grant.session, stream = %grant.stream, slot = %grant.slot,
+                agent = ?request.agent, "RTMP publisher admitted");
+            Publication::new(wire, grant).run().await;
+        }
+        Err(refusal) => {
+            let name = request.name();
+            tracing::info!(%peer, stream = ?name.stream.map(|id| id.0), slot = %name.slot, agent = ?request.agent,
+                %refusal, "RTMP publisher refused");
+            if wire.session.reject(&refusal).is_ok() {
+                // A peer that is gone needs no good-bye.
+                let _ = wire.hang_up().await;
+                wire.linger().await;
+            }
+        }
+    }
+}
+
+/// Asks Root. The error is what to tell the encoder.
+async fn admission(host: &Host, request: &PublishRequest, peer: SocketAddr) -> Result<Grant, String> {
+    let name = request.name();
+    let publish = Publish {
+        stream: name.stream,
+        slot: name.slot,
+        token: Token::new(name.token),
+        protocol: host.protocol,
+        peer,
+        agent: request.agent.clone(),
+    };
+    match timeout(host.limits.decision, host.root.send(publish)).await {
+        Ok(Ok(answer)) => answer.map_err(|refusal| refusal.to_string()),
+        Ok(Err(_)) | Err(_) => Err("server is busy, try again".to_owned()),
+    }
+}
+
+impl<S> Wire<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    /// Handshake and commands up to the wish to publish.
+    async fn introduction(&mut self) -> Result<PublishRequest, Departure> {
+        let start = Instant::now();
+        loop {
+            let allowed = if self.session.is_open() { self.limits.publish } else { self.limits.handshake };
+            let read = timeout_at(start + allowed, self.read(STRANGER_READ, STRANGER_READ));
+            if read.await.map_err(|_| Departure::TooSlow)?? == 0 {
+                return Err(Departure::Closed);
+            }
+            let event = self.session.poll_event();
+            self.flush().await?;
+            if let Some(Event::PublishRequested(request)) = event? {
+                return Ok(request);
+            }
+        }
+    }
+
+    /// Reads a publisher's bytes; 0 at the end. Cancel safe.
+    pub async fn read_media(&mut self) -> io::Result<usize> {
+        self.read(PUBLISHER_READ_LEAST, PUBLISHER_READ).await
+    }
+
+    /// Reads into the session's buffer, with `block` more room when less than `least` is free.
+    async fn read(&mut self, least: usize, block: usize) -> io::Result<usize> {
+        let buffer = self.session.buffer();
+        if buffer.capacity() - buffer.len() < least {
+            buffer.reserve(block);
+        }
+        let count = self.socket.read_buf(buffer).await?;
+        self.session.received(count);
+        Ok(count)
+    }
+
+    /// Sends all replies in one write.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        let output = self.session.take_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            self.socket.write_all(&output).await?;
+            self.socket.flush().await
+        };
+        timeout(self.limits.write, write).await?
+    }
+
+    /// Sends the last replies and ends our direction.
+    pub async fn hang_up(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        timeout(self.limits.write, self.socket.shutdown()).await?
+    }
+
+    /// Reads on, for nothing, until the encoder has closed too.
+    pub async fn linger(&mut self) {
+        let drain = async {
+            let mut waste = bytes::BytesMut::with_capacity(STRANGER_READ);
+            let mut total = 0;
+            while total < LINGER_BYTES {
+                waste.clear();
+                match self.socket.read_buf(&mut waste).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => total += count,
+                }
+            }
+        };
+        // Whoever stays longer is cut off, that is the purpose.
+        let _ = timeout(LINGER, drain).await;
+    }
+}
