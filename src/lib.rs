@@ -1,4 +1,12 @@
 //! Weir: a self-hosted live-stream ingest orchestrator, wired together.
 
+pub mod api_key;
 pub mod config;
+pub mod control;
+pub mod http;
+pub mod shelf;
 pub mod store;
+pub mod telemetry;
+pub mod tree;
+pub mod server;
+pub mod worker;

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
-pub use self::numbers::Numbers;
+pub use self::numbers::NumberKeeper;
 pub use self::outbox::Outbox;
+pub(crate) use self::stream::hex;
 pub use self::stream::{Ids, Projection, RecordType, Stream, StreamFields};
 
 /// Name of the database file in `data.dir`.
@@ -43,6 +44,9 @@ pub enum StoreError {
     /// The system gave no random bytes.
     #[error("no random bytes: {0}")]
     Random(String),
+    /// A change ended half-way: a defect, or the end of the process.
+    #[error("change interrupted: {0}")]
+    Interrupted(String),
     /// The database is of a later version, or damaged.
     #[error("database schema: {0}")]
     Schema(#[from] sqlx::migrate::MigrateError),
@@ -146,6 +150,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use weir_media::id::StreamId;
+    use weir_media::package::Numbers;
 
     use super::*;
 

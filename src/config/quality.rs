@@ -63,7 +63,7 @@ pub(super) fn default_sets() -> Vec<QualitySet> {
     let only = |name: &str| Ladder::default().0.into_iter().filter(|rung| rung.name == name).collect::<Vec<_>>();
     vec![
         QualitySet { default: true, ..QualitySet::of(1, "Default", Ladder::default().0) },
-        QualitySet::of(2, "Single 720p", only("720p")),
-        QualitySet::of(3, "Single 360p", only("360p")),
+        QualitySet::of(2, "720p", only("720p")),
+        QualitySet::of(3, "360p", only("360p")),
     ]
 }

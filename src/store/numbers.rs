@@ -1,18 +1,16 @@
 //! Numbers of a stream's output that must never go back, not even after a crash.
 
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use weir_media::id::StreamId;
+use weir_media::package::Numbers;
 
 use super::stream::key;
 use super::{Store, StoreError};
+use crate::shelf::{NumberStore, Reservation};
 
-/// Where a stream's next playlist goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Numbers {
-    /// First media sequence number that no playlist has shown.
-    pub next_sequence: u64,
-    /// `EXT-X-DISCONTINUITY-SEQUENCE` behind everything that was shown.
-    pub discontinuity_sequence: u64,
-}
+/// Reservations that wait for the disk. A stream has one at a time, and asks again for one that was dropped.
+const CAPACITY: usize = 1024;
 
 impl Store {
     /// A stream's numbers; zero for an unknown stream.
@@ -38,5 +36,36 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+}
+
+/// The shelf's way to the store: one task writes, so that no pipeline waits for the disk.
+#[derive(Debug)]
+pub struct NumberKeeper {
+    queue: mpsc::Sender<(StreamId, Numbers, Reservation)>,
+}
+
+impl NumberKeeper {
+    /// Starts the writer on the current runtime. It ends when the keeper is gone and all is written.
+    pub fn open(store: Store) -> (Self, JoinHandle<()>) {
+        let (queue, mut orders) = mpsc::channel::<(StreamId, Numbers, Reservation)>(CAPACITY);
+        let writer = tokio::spawn(async move {
+            while let Some((stream, numbers, reservation)) = orders.recv().await {
+                match store.save_numbers(stream, numbers).await {
+                    Ok(()) => reservation.confirm(),
+                    Err(error) => tracing::error!(%stream, %error, "cannot reserve sequence numbers"),
+                }
+            }
+        });
+        (Self { queue }, writer)
+    }
+}
+
+impl NumberStore for NumberKeeper {
+    fn reserve(&self, stream: StreamId, numbers: Numbers, reservation: Reservation) {
+        // A reservation that finds no room is dropped, which tells the shelf to ask again.
+        if self.queue.try_send((stream, numbers, reservation)).is_err() {
+            tracing::warn!(%stream, "no room to reserve sequence numbers");
+        }
     }
 }

@@ -1,0 +1,167 @@
+//! Changes of streams: first to the store, then to the tree, in that order for each stream.
+//!
+//! A change runs as a task of its own, so that a client that hangs up half-way leaves no stream that the store and the tree know
+//! differently. The store is the truth: a tree that does not answer is only logged, because a new one is filled from the store.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use weir_actors::control::{ClosedSession, StreamSpec};
+use weir_media::id::StreamId;
+
+use crate::config::{Config, QualitySet};
+use crate::store::{Store, StoreError, Stream, StreamFields};
+use crate::tree::{Tree, TreeGone};
+
+/// Locks that order changes of the same stream; streams that share one only wait for each other.
+const LOCKS: usize = 64;
+
+/// Changes streams; cloning shares it.
+#[derive(Clone)]
+pub struct Control(Arc<Inner>);
+
+struct Inner {
+    config: Arc<Config>,
+    store: Store,
+    tree: Arc<dyn Tree>,
+    locks: [Mutex<()>; LOCKS],
+}
+
+/// What a change closed: `Err` when the tree did not answer.
+pub type Closed = Result<Vec<ClosedSession>, TreeGone>;
+
+impl Control {
+    /// Works on this store and this tree.
+    pub fn new(config: Arc<Config>, store: Store, tree: Arc<dyn Tree>) -> Self {
+        Self(Arc::new(Inner { config, store, tree, locks: std::array::from_fn(|_| Mutex::new(())) }))
+    }
+
+    /// Tells the tree all streams of the store. At start, and when the root was replaced.
+    pub async fn fill_tree(&self) -> Result<(), StoreError> {
+        for stream in self.0.store.streams().await? {
+            self.0.refresh(stream.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds a stream.
+    pub async fn create(&self, fields: StreamFields) -> Result<Stream, StoreError> {
+        self.run(|inner| async move {
+            let stream = inner.store.create(&fields).await?;
+            inner.refresh(stream.id).await?;
+            Ok(stream)
+        })
+        .await
+    }
+
+    /// Changes a stream's fields; see [`Store::edit`].
+    pub async fn edit<E: 'static>(
+        &self,
+        id: StreamId,
+        edit: impl FnOnce(&mut StreamFields) -> Result<(), E> + 'static,
+    ) -> Result<Option<Result<Stream, E>>, StoreError> {
+        self.run(move |inner| async move {
+            let _order = inner.lock(id).await;
+            let edited = inner.store.edit(id, edit).await?;
+            if let Some(Ok(stream)) = &edited {
+                inner.put(stream).await?.ok();
+            }
+            Ok(edited)
+        })
+        .await
+    }
+
+    /// Gives a stream a fresh token, and closes the sessions of the old one.
+    pub async fn reset_token(&self, id: StreamId) -> Result<Option<(Stream, Closed)>, StoreError> {
+        self.run(move |inner| async move {
+            let _order = inner.lock(id).await;
+            let Some(stream) = inner.store.reset_token(id).await? else { return Ok(None) };
+            let closed = inner.put(&stream).await?;
+            Ok(Some((stream, closed)))
+        })
+        .await
+    }
+
+    /// Deletes a stream; false when there was none.
+    pub async fn delete(&self, id: StreamId) -> Result<bool, StoreError> {
+        self.run(move |inner| async move {
+            let _order = inner.lock(id).await;
+            let deleted = inner.store.delete(id).await?;
+            if deleted && let Err(error) = inner.tree.remove_stream(id).await {
+                tracing::error!(stream = %id, %error, "deleted in the store only");
+            }
+            Ok(deleted)
+        })
+        .await
+    }
+
+    /// Chooses the quality set of streams that choose none, and tells the tree of each of them.
+    pub async fn set_default_quality_set(&self, id: Option<u32>) -> Result<(), StoreError> {
+        self.run(move |inner| async move {
+            inner.store.set_default_quality_set(id).await?;
+            for stream in inner.store.streams().await? {
+                if stream.fields.quality_set_id.is_none() {
+                    inner.refresh(stream.id).await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn run<T, F>(&self, change: impl FnOnce(Arc<Inner>) -> F) -> Result<T, StoreError>
+    where
+        T: 'static,
+        F: Future<Output = Result<T, StoreError>> + 'static,
+    {
+        match actix_rt::spawn(change(Arc::clone(&self.0))).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::Interrupted(error.to_string())),
+        }
+    }
+}
+
+impl Inner {
+    async fn lock(&self, id: StreamId) -> tokio::sync::MutexGuard<'_, ()> {
+        self.locks[(id.0 % LOCKS as u64) as usize].lock().await
+    }
+
+    /// Tells the tree what the store now knows of a stream.
+    async fn refresh(&self, id: StreamId) -> Result<(), StoreError> {
+        let _order = self.lock(id).await;
+        if let Some(stream) = self.store.stream(id).await? {
+            self.put(&stream).await?.ok();
+        }
+        Ok(())
+    }
+
+    async fn put(&self, stream: &Stream) -> Result<Closed, StoreError> {
+        let chosen = self.store.default_quality_set().await?;
+        let spec = spec(stream, &self.config.quality_sets, chosen);
+        let closed = self.tree.put_stream(spec).await;
+        if let Err(error) = &closed {
+            tracing::error!(stream = %stream.id, %error, "changed in the store only");
+        }
+        Ok(closed)
+    }
+}
+
+/// What the tree must know of a stream. A quality set that is gone from the configuration counts as not chosen; `default` is the API's
+/// choice for streams that choose none.
+pub fn spec(stream: &Stream, sets: &[QualitySet], default: Option<u32>) -> StreamSpec {
+    let by_id = |id: i64| sets.iter().find(|set| i64::from(set.id) == id);
+    let set = stream
+        .fields
+        .quality_set_id
+        .and_then(by_id)
+        .or_else(|| by_id(default?.into()))
+        .or_else(|| sets.iter().find(|set| set.default));
+    StreamSpec {
+        id: stream.id,
+        token: stream.token.clone(),
+        active: stream.fields.active,
+        pull: stream.fields.pull,
+        ladder: set.map(QualitySet::ladder).unwrap_or_default(),
+    }
+}

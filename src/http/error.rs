@@ -1,0 +1,89 @@
+//! What goes wrong in a request, and how the API tells it: the one place of HTTP status codes and error bodies.
+//!
+//! The shapes are those of the documented API: `{"errors": {field: [texts]}}` for wrong fields, `{"status", "error"}` otherwise.
+//! 409 is never used, because API clients repeat a request that answers it.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::json;
+
+use crate::store::StoreError;
+use crate::tree::TreeGone;
+
+/// Wrong fields, each with what is wrong with it.
+pub type FieldErrors = BTreeMap<String, Vec<String>>;
+
+/// Why a request fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// The request cannot be read.
+    #[error("{0}")]
+    BadRequest(String),
+    /// No API key, or a wrong one.
+    #[error("send the API key as \"Authorization: APIKey <key>\"")]
+    Unauthorized,
+    /// Not over this connection.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// No such thing; the text names it.
+    #[error("{0}")]
+    NotFound(String),
+    /// The resource has other methods.
+    #[error("this resource takes {0}")]
+    MethodNotAllowed(&'static str),
+    /// The body is too long.
+    #[error("the body is longer than {0} bytes")]
+    TooLarge(usize),
+    /// Fields are wrong.
+    #[error("wrong fields")]
+    Invalid(FieldErrors),
+    /// A feature that this server does not have.
+    #[error("Feature is disabled. Contact support to enable.")]
+    FeatureDisabled,
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The tree does not answer.
+    #[error("{0}")]
+    Tree(#[from] TreeGone),
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Invalid(_) | Self::FeatureDisabled => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Tree(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.status_code();
+        let mut response = HttpResponse::build(status);
+        match self {
+            Self::Invalid(errors) => response.json(json!({ "errors": errors })),
+            Self::FeatureDisabled => response.json(json!({ "error": self.to_string() })),
+            _ => {
+                if let Self::Store(error) = self {
+                    tracing::error!(%error, "request failed");
+                }
+                match self {
+                    Self::Unauthorized => _ = response.insert_header((header::WWW_AUTHENTICATE, "APIKey")),
+                    Self::MethodNotAllowed(methods) => _ = response.insert_header((header::ALLOW, *methods)),
+                    _ => {}
+                }
+                let title = status.canonical_reason().unwrap_or("Error");
+                response.json(json!({ "status": status.as_u16(), "error": format!("{title}. {self}") }))
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The API's description, served at `/openapi.json` and checked in as `docs/openapi.json`.
+
+use actix_web::HttpResponse;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{health, ops, quality_sets, streams};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Weir", description = "Live-stream ingest: streams, quality sets, operations."),
+    paths(
+        streams::list,
+        streams::create,
+        streams::get,
+        streams::patch,
+        streams::delete,
+        streams::reset_push_token,
+        quality_sets::list,
+        quality_sets::set_default,
+        ops::tree,
+        ops::streams,
+        ops::stream,
+        ops::reset_push_token,
+        health::healthz,
+        health::readyz,
+    ),
+    modifiers(&KeyScheme),
+    security(("api_key" = []))
+)]
+struct Description;
+
+struct KeyScheme;
+
+impl Modify for KeyScheme {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let value = ApiKeyValue::with_description("Authorization", "`APIKey <key>`");
+        openapi
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(value)));
+    }
+}
+
+/// The description as JSON, with a newline at its end.
+pub fn document() -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(&Description::openapi()).map(|text| text + "\n")
+}
+
+pub(super) async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().json(Description::openapi())
+}

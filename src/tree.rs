@@ -1,0 +1,55 @@
+//! What the HTTP side asks of the supervision tree: the seam that lets API tests run without one.
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Handler};
+use futures_util::future::LocalBoxFuture;
+use weir_actors::control::{ClosedSession, GetStream, GetTree, PutStream, RemoveStream, StreamSpec};
+use weir_actors::status::{StreamDetail, TreeNode};
+use weir_media::id::StreamId;
+
+/// The tree does not answer: it is going down, or its root is being replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the supervision tree does not answer")]
+pub struct TreeGone;
+
+/// An answer of the tree.
+pub type Answer<'a, T> = LocalBoxFuture<'a, Result<T, TreeGone>>;
+
+/// The messages of `weir_actors::control`, as calls.
+pub trait Tree: Send + Sync {
+    /// [`PutStream`].
+    fn put_stream(&self, spec: StreamSpec) -> Answer<'_, Vec<ClosedSession>>;
+    /// [`RemoveStream`].
+    fn remove_stream(&self, id: StreamId) -> Answer<'_, Vec<ClosedSession>>;
+    /// [`GetTree`].
+    fn tree(&self) -> Answer<'_, TreeNode>;
+    /// [`GetStream`].
+    fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>>;
+}
+
+/// The root of the tree is any actor that takes these messages.
+impl<A> Tree for Addr<A>
+where
+    A: Actor + Handler<PutStream> + Handler<RemoveStream> + Handler<GetTree> + Handler<GetStream>,
+    A::Context: ToEnvelope<A, PutStream> + ToEnvelope<A, RemoveStream> + ToEnvelope<A, GetTree> + ToEnvelope<A, GetStream>,
+{
+    fn put_stream(&self, spec: StreamSpec) -> Answer<'_, Vec<ClosedSession>> {
+        let answer = self.send(PutStream(spec));
+        Box::pin(async { answer.await.map_err(|_| TreeGone) })
+    }
+
+    fn remove_stream(&self, id: StreamId) -> Answer<'_, Vec<ClosedSession>> {
+        let answer = self.send(RemoveStream(id));
+        Box::pin(async { answer.await.map_err(|_| TreeGone) })
+    }
+
+    fn tree(&self) -> Answer<'_, TreeNode> {
+        let answer = self.send(GetTree);
+        Box::pin(async { answer.await.map_err(|_| TreeGone) })
+    }
+
+    fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>> {
+        let answer = self.send(GetStream(id));
+        Box::pin(async { answer.await.map_err(|_| TreeGone) })
+    }
+}
