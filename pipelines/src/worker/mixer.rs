@@ -18,9 +18,9 @@ use super::outbox::Outbox;
 use super::stage::{Inputs, Stage};
 use super::timeline::Timeline;
 
-/// avenc_aac gives its first packet the time of the first sample although it holds the priming: sound comes this many samples
-/// late, so it is read that much ahead. Measured by the flash-and-beep test.
-pub const AAC_DELAY: u64 = 2_048;
+/// avenc_aac gives its first packet the time of the first sample although that packet holds the priming: sound comes this many
+/// samples late, so it is read that much ahead. Flash and beep of a source keep their distance to 0.1 ms with it.
+pub const AAC_DELAY: u64 = 1_024;
 /// How far the output may fall behind its clock before pictures are left out, nanoseconds.
 const SLACK: i64 = 2_000_000_000;
 /// Longest wait for a decoder that has been fed but delivers nothing, nanoseconds.

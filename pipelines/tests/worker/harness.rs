@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use weir_media::access_unit::Track;
 use weir_media::feed::FeedItem;
 use weir_media::flv::Demuxer;
 use weir_media::id::{SessionId, Slot};
@@ -51,23 +52,24 @@ pub fn output_of(program: &str, args: &[&str]) -> Vec<u8> {
 /// A frame or configuration and when it leaves the encoder, milliseconds.
 pub type Timed = (u32, FeedItem);
 
-/// What an encoder sends that is given `args` (inputs and codecs) for `seconds`.
-pub fn source(args: &str, seconds: f64) -> Vec<Timed> {
-    let scratch = Scratch::new();
+/// Makes a file as an encoder that is given `args` (inputs and codecs) sends it for `seconds`.
+pub fn source_file(scratch: &Scratch, args: &str, seconds: f64) -> PathBuf {
     let path = scratch.path("source.flv");
     let seconds = seconds.to_string();
     let mut all = vec!["-v", "error", "-y"];
     all.extend(args.split_whitespace());
     all.extend(["-t", &seconds, "-f", "flv", path.to_str().unwrap()]);
     output_of("ffmpeg", &all);
-    read_flv(&path)
+    path
 }
 
 /// Test card and tone: `size`, `rate`, audio arguments.
 pub fn test_card(size: &str, rate: &str, audio: &str, seconds: f64) -> Vec<Timed> {
     let tone = if audio == "-an" { "" } else { "-f lavfi -i sine=f=440:r=48000" };
     let video = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2 -b:v 800k -g 50";
-    source(&format!("-f lavfi -i testsrc2=s={size}:r={rate} {tone} {video} {audio}"), seconds)
+    let scratch = Scratch::new();
+    let args = format!("-f lavfi -i testsrc2=s={size}:r={rate} {tone} {video} {audio}");
+    read_flv(&source_file(&scratch, &args, seconds))
 }
 
 /// The items of an FLV file.
@@ -87,6 +89,15 @@ pub fn read_flv(path: &Path) -> Vec<Timed> {
         rest = &rest[15 + length..];
     }
     items
+}
+
+/// PTS of a source's first unit of a track, seconds.
+pub fn first_pts(items: &[Timed], track: Track) -> f64 {
+    let pts = items.iter().find_map(|(_, item)| match item {
+        FeedItem::Unit(unit) if unit.track == track => Some(unit.pts.as_nanos()),
+        _ => None,
+    });
+    pts.unwrap() as f64 / 1e9
 }
 
 /// A small, quick ladder.
@@ -280,7 +291,7 @@ pub fn probe(path: &Path) -> (i64, (u32, u32), Vec<Packet>) {
             "height" => size.1 = value.parse().unwrap(),
             "pts" => packet.pts = value.parse().unwrap(),
             "dts" => packet.dts = value.parse().unwrap(),
-            "duration" => packet.duration = value.parse().unwrap(),
+            "duration" => packet.duration = value.parse().unwrap_or(0),
             "flags" => {
                 packet.keyframe = value.starts_with('K');
                 packets.push(packet);
@@ -289,4 +300,36 @@ pub fn probe(path: &Path) -> (i64, (u32, u32), Vec<Packet>) {
         }
     }
     (timescale, size, packets)
+}
+
+/// Brightness of each picture of a file, 0 to 255.
+pub fn brightness(path: &Path) -> Vec<u8> {
+    let scaled = "-vf scale=1:1:flags=area -vsync passthrough -pix_fmt gray -f rawvideo -";
+    let mut args = vec!["-v", "error", "-i", path.to_str().unwrap()];
+    args.extend(scaled.split_whitespace());
+    output_of("ffmpeg", &args)
+}
+
+/// The first channel of a file, 48,000 samples a second.
+pub fn waveform(path: &Path) -> Vec<f32> {
+    let mut args = vec!["-v", "error", "-i", path.to_str().unwrap()];
+    args.extend("-map 0:a -af pan=mono|c0=c0 -ar 48000 -f f32le -".split_whitespace());
+    let bytes = output_of("ffmpeg", &args);
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+/// Where in `samples` something loud begins after at least 100 ms of quiet.
+pub fn onsets(samples: &[f32]) -> Vec<usize> {
+    let (mut onsets, mut quiet) = (vec![], 0);
+    for (i, sample) in samples.iter().enumerate() {
+        if sample.abs() > 0.1 {
+            if quiet > 4_800 {
+                onsets.push(i);
+            }
+            quiet = 0;
+        } else {
+            quiet += 1;
+        }
+    }
+    onsets
 }

@@ -4,8 +4,10 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Made, Scratch, Timed, Worker, probe, spec, test_card};
+use harness::{Made, Scratch, Timed, Worker, brightness, onsets, first_pts, probe, read_flv, source_file, spec, test_card, waveform};
+use weir_media::access_unit::Track;
 use weir_media::grid::AAC_FRAME;
+use weir_media::ladder::Ladder;
 use weir_media::protocol::WorkerSpec;
 
 /// Plays one source on air and stops.
@@ -77,6 +79,75 @@ fn a_25_fps_source_becomes_exact_parts() {
 }
 
 #[test]
+fn every_standard_rate_has_its_exact_grid() {
+    for (rate, named) in [("24", "24"), ("30000/1001", "30000/1001"), ("50", "50")] {
+        let made = play(spec(), &test_card("320x180", rate, "-c:a aac", 5.0));
+        assert_eq!(made.output.grid.frame_rate.to_string(), named);
+        assert_exact(&made);
+        assert_clean(&made);
+    }
+}
+
+#[test]
+fn portrait_and_mono_at_44100_are_taken() {
+    let made = play(spec(), &test_card("180x320", "30", "-c:a aac -ac 1 -ar 44100", 5.0));
+    assert_eq!((made.output.renditions[0].width, made.output.renditions[0].height), (180, 320));
+    assert_exact(&made);
+    assert_clean(&made);
+}
+
+#[test]
+fn a_source_without_sound_gets_silence() {
+    let made = play(spec(), &test_card("320x180", "30", "-an", 5.0));
+    assert_exact(&made);
+    assert_clean(&made);
+    let report = made.reports.last().unwrap();
+    assert!(report.silence_samples > 4 * 48_000, "{}", report.silence_samples);
+}
+
+/// Distance of beeps to flashes, seconds, positive when the beep is late.
+fn offsets(flashes: &[u8], fps: f64, video_start: f64, sound: &[f32], audio_start: f64) -> Vec<f64> {
+    let flashes: Vec<f64> = (1..flashes.len())
+        .filter(|&n| flashes[n] > 128 && flashes[n - 1] <= 128)
+        .map(|n| video_start + n as f64 / fps)
+        .collect();
+    let beeps: Vec<f64> = onsets(sound).into_iter().map(|s| audio_start + s as f64 / 48_000.0).collect();
+    flashes
+        .iter()
+        .filter_map(|flash| {
+            let near = beeps.iter().map(|beep| beep - flash).min_by(|a, b| a.abs().total_cmp(&b.abs()))?;
+            (near.abs() < 0.4).then_some(near)
+        })
+        .collect()
+}
+
+#[test]
+fn sound_keeps_its_distance_to_the_picture() {
+    for (audio, fps) in [("-c:a aac", 30.0), ("-c:a aac -ar 44100", 25.0)] {
+        let scratch = Scratch::new();
+        let args = format!(
+            "-f lavfi -i color=black:s=320x180:r={fps},drawbox=c=white:t=fill:enable=lt(mod(t\\,1)\\,0.2) \
+             -f lavfi -i aevalsrc=lt(mod(t\\,1)\\,0.2)*sin(2*PI*1000*t):s=48000 \
+             -c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2 -g 25 {audio}"
+        );
+        let whole = source_file(&scratch, &args, 7.0);
+        let items = read_flv(&whole);
+        let made = play(spec(), &items);
+        let (video, audio) = (scratch.path("v.mp4"), scratch.path("a.mp4"));
+        made.write(0, &video);
+        made.write(made.audio_track(), &audio);
+        let (video_start, audio_start) = (first_pts(&items, Track::Video), first_pts(&items, Track::Audio));
+        let before = offsets(&brightness(&whole), fps, video_start, &waveform(&whole), audio_start);
+        let after = offsets(&brightness(&video), fps, 0.0, &waveform(&audio), 0.0);
+        println!("{fps} fps: source {before:.4?}, output {after:.4?}");
+        let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+        assert!(before.len() >= 5 && after.len() >= 5);
+        assert!((mean(&after) - mean(&before)).abs() < 0.020, "{}", mean(&after) - mean(&before));
+        assert!(after.iter().all(|offset| (offset - mean(&after)).abs() < 0.005));
+    }
+}
+
+#[test]
 fn the_first_part_comes_in_time() {
     let items = test_card("320x180", "30", "-c:a aac", 2.0);
     let mut worker = Worker::start(spec());
@@ -89,4 +160,52 @@ fn the_first_part_comes_in_time() {
     println!("first parts after {latency:?}, stop in {stop:?}");
     assert!(latency.iter().all(|l| *l < Duration::from_millis(700)), "{latency:?}");
     assert!(stop < Duration::from_millis(1_500));
+}
+
+/// User and system time of this process (`RUSAGE_SELF`) or of its ended children, seconds.
+fn cpu_seconds(who: i32) -> f64 {
+    // SAFETY: an all-zero `rusage` is valid, and the call only writes into it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(who, &mut usage), 0);
+        usage
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
+/// Run alone and in a quiet minute: `cargo test --release -p weir-pipelines --test worker -- --ignored --nocapture cpu`.
+#[test]
+#[ignore = "a measurement of 25 s that wants the machine for itself"]
+fn cpu_time_is_that_of_one_ffmpeg_with_the_same_rungs() {
+    const SECONDS: f64 = 20.0;
+    let scratch = Scratch::new();
+    let args = "-f lavfi -i testsrc2=s=1280x720:r=30 -f lavfi -i sine=f=440:r=48000 \
+                -c:v libx264 -preset veryfast -pix_fmt yuv420p -b:v 3000k -maxrate 3000k -bufsize 3000k -bf 0 -g 60 -c:a aac";
+    let file = source_file(&scratch, args, SECONDS);
+    let items = read_flv(&file);
+    let spec = WorkerSpec { ladder: Ladder::default(), preset: "veryfast".into(), ..spec() };
+    let before = cpu_seconds(libc::RUSAGE_SELF);
+    let made = play(spec, &items);
+    let ours = cpu_seconds(libc::RUSAGE_SELF) - before;
+    assert_clean(&made);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let rss = status.lines().find(|line| line.starts_with("VmHWM")).unwrap().to_owned();
+
+    let mut command = format!("-v error -y -i {} -filter_complex [0:v]split=3[a][b][c];", file.display());
+    command += "[b]scale=832:468[d];[c]scale=640:360[e] ";
+    for (pad, rendition) in ["a", "d", "e"].into_iter().zip(&made.output.renditions) {
+        let rate = rendition.bitrate_kbps;
+        command += &format!(
+            "-map [{pad}] -map 0:a -c:v libx264 -preset veryfast -tune zerolatency -profile:v main -threads 1 \
+             -b:v {rate}k -maxrate {rate}k -bufsize {rate}k -g 48 -sc_threshold 0 {} \
+             -f mp4 -movflags frag_keyframe+empty_moov {} ",
+            if pad == "a" { "-c:a aac -b:a 128k" } else { "-an" },
+            scratch.path(&format!("{pad}.mp4")).display()
+        );
+    }
+    let before = cpu_seconds(libc::RUSAGE_CHILDREN);
+    harness::output_of("ffmpeg", &command.split_whitespace().collect::<Vec<_>>());
+    let theirs = cpu_seconds(libc::RUSAGE_CHILDREN) - before;
+    println!("worker {ours:.2} s, ffmpeg {theirs:.2} s, ratio {:.3}; {rss}", ours / theirs);
 }
