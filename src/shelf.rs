@@ -1,0 +1,334 @@
+//! The shelf: every stream's [`Packager`] behind a lock, filled by pipelines and read by HTTP.
+//!
+//! Contract: a stream's numbers never go back, also not when the process is killed. Before a segment is listed, a [`NumberStore`]
+//! has confirmed that a number above it is stored; reserving goes in steps of many segments and never blocks a writer.
+//! Readers wait on a version that grows with every visible change.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+use weir_media::id::StreamId;
+use weir_media::package::{Numbers, Packager};
+use weir_media::pipeline::{OutputSink, Placed};
+use weir_media::protocol::{Chunk, Output};
+
+/// Requests that may wait at a time, over all streams: a hundred bytes and a timer each.
+const MAX_WAITING: usize = 16_384;
+
+/// Where the next numbers of streams are kept.
+pub trait NumberStore: Send + Sync {
+    /// Stores `numbers` for `stream`, then confirms the reservation; dropping it says that storing failed, and the next part tries again.
+    /// Must not block. Must never replace a stored number by a lower one: reservations may overtake each other.
+    fn reserve(&self, stream: StreamId, numbers: Numbers, reservation: Reservation);
+}
+
+/// Asked-for numbers on their way to the store.
+pub struct Reservation {
+    channel: Weak<Channel>,
+    numbers: Numbers,
+    confirmed: bool,
+}
+
+impl Reservation {
+    /// The numbers are stored.
+    pub fn confirm(mut self) {
+        self.confirmed = true;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(channel) = self.channel.upgrade() {
+            channel.reserved(self.numbers, self.confirmed);
+        }
+    }
+}
+
+/// Why a stream has nothing to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Absence {
+    /// No such running stream.
+    #[error("no such running stream")]
+    NotRunning,
+    /// It is fed, but nothing playable has come out yet.
+    #[error("the stream has no playable output yet")]
+    NotReady,
+}
+
+/// Every stream's output.
+pub struct Shelf {
+    channels: RwLock<HashMap<StreamId, Arc<Channel>>>,
+    store: Arc<dyn NumberStore>,
+    ended_retention: Duration,
+    waiting: Arc<Semaphore>,
+}
+
+impl Shelf {
+    /// An empty shelf. What has ended stays for `ended_retention`.
+    pub fn new(store: Arc<dyn NumberStore>, ended_retention: Duration) -> Self {
+        Self { channels: RwLock::default(), store, ended_retention, waiting: Arc::new(Semaphore::new(MAX_WAITING)) }
+    }
+
+    /// Tells what was stored for a stream in an earlier run; the default means nothing was. Without effect once the stream has been opened.
+    pub fn restore(&self, stream: StreamId, numbers: Numbers) {
+        if numbers != Numbers::default() {
+            self.channel(stream, || numbers);
+        }
+    }
+
+    /// Opens the place of a stream's next broadcast. An earlier sink of the stream has no effect any more.
+    pub fn open(&self, stream: StreamId) -> Arc<BroadcastSink> {
+        self.sweep();
+        let channel = self.channel(stream, first_numbers);
+        let generation = channel.update(|state| {
+            state.generation += 1;
+            state.fed = true;
+            state.begun = false;
+            state.generation
+        });
+        Arc::new(BroadcastSink { channel, generation })
+    }
+
+    /// The stream's channel when there is something to play.
+    pub fn find(&self, stream: StreamId) -> Result<Arc<Channel>, Absence> {
+        let channel = self.read().get(&stream).cloned().ok_or(Absence::NotRunning)?;
+        let mut state = channel.lock();
+        state.expire(self.ended_retention);
+        match (state.packager.playable(), state.fed) {
+            (true, _) => {}
+            (false, true) => return Err(Absence::NotReady),
+            (false, false) => return Err(Absence::NotRunning),
+        }
+        drop(state);
+        Ok(channel)
+    }
+
+    /// Forgets what a deleted stream had.
+    pub fn remove(&self, stream: StreamId) {
+        let removed = self.channels.write().unwrap_or_else(PoisonError::into_inner).remove(&stream);
+        if let Some(channel) = removed {
+            channel.update(|state| {
+                state.generation += 1;
+                state.fed = false;
+                state.packager.end();
+                state.packager.forget_ended();
+            });
+        }
+    }
+
+    /// Frees the media of broadcasts that ended long ago. `find` does the same for one stream, so this is only about memory.
+    pub fn sweep(&self) {
+        for channel in self.read().values() {
+            channel.lock().expire(self.ended_retention);
+        }
+    }
+
+    /// Room to wait for media; `None` when too many do.
+    pub fn waiter(&self) -> Option<OwnedSemaphorePermit> {
+        self.waiting.clone().try_acquire_owned().ok()
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<StreamId, Arc<Channel>>> {
+        self.channels.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn channel(&self, stream: StreamId, numbers: impl FnOnce() -> Numbers) -> Arc<Channel> {
+        let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
+        channels.entry(stream).or_insert_with(|| Arc::new(Channel::new(stream, self.store.clone(), numbers()))).clone()
+    }
+}
+
+/// A stream that was never stored begins at the seconds since 1970: a segment takes longer than a second, so a lost store cannot
+/// bring numbers back that some cache still holds media for. It also fits the 32 bits of DASH's startNumber.
+fn first_numbers() -> Numbers {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Numbers { next_sequence: now, discontinuity_sequence: 0 }
+}
+
+/// One stream's output.
+pub struct Channel {
+    stream: StreamId,
+    store: Arc<dyn NumberStore>,
+    state: Mutex<State>,
+    version: watch::Sender<u64>,
+}
+
+struct State {
+    packager: Packager,
+    /// Which sink may write.
+    generation: u64,
+    /// Its broadcast has begun.
+    begun: bool,
+    /// There is a sink whose broadcast has not ended.
+    fed: bool,
+    /// Since when what is visible has got nothing new.
+    idle_since: Option<Instant>,
+    /// What the store was asked for and has not answered.
+    reserving: Option<Numbers>,
+}
+
+impl State {
+    fn expire(&mut self, retention: Duration) {
+        if self.idle_since.is_some_and(|since| since.elapsed() >= retention) {
+            self.idle_since = None;
+            if !self.fed {
+                self.packager.end();
+            }
+            self.packager.forget_ended();
+        }
+    }
+}
+
+impl Channel {
+    fn new(stream: StreamId, store: Arc<dyn NumberStore>, numbers: Numbers) -> Self {
+        let state = State {
+            packager: Packager::new(numbers),
+            generation: 0,
+            begun: false,
+            fed: false,
+            idle_since: None,
+            reserving: None,
+        };
+        Self { stream, store, state: Mutex::new(state), version: watch::Sender::new(0) }
+    }
+
+    /// Looks at the packager. Short: writers wait.
+    pub fn read<T>(&self, look: impl FnOnce(&mut Packager) -> T) -> T {
+        look(&mut self.lock().packager)
+    }
+
+    /// Looks at the packager now and at every new version until `look` finds something; `None` at the deadline.
+    pub async fn wait<T>(&self, deadline: Instant, mut look: impl FnMut(&mut Packager) -> Option<T>) -> Option<T> {
+        let mut versions = self.version.subscribe();
+        loop {
+            versions.borrow_and_update();
+            if let Some(found) = self.read(&mut look) {
+                return Some(found);
+            }
+            tokio::time::timeout_at(deadline, versions.changed()).await.ok()?.ok()?;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, wakes readers, and asks the store for more numbers when they run short.
+    fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let wanted = state.packager.wanted().filter(|wanted| {
+            // One question at a time, unless a new broadcast needs another discontinuity number.
+            state.reserving.is_none_or(|asked| asked.discontinuity_sequence != wanted.discontinuity_sequence)
+        });
+        if wanted.is_some() {
+            state.reserving = wanted;
+        }
+        let version = state.packager.version();
+        drop(state);
+        self.version.send_if_modified(|seen| std::mem::replace(seen, version) != version);
+        if let Some(numbers) = wanted {
+            let reservation = Reservation { channel: Arc::downgrade(self), numbers, confirmed: false };
+            self.store.reserve(self.stream, numbers, reservation);
+        }
+        result
+    }
+
+    fn reserved(self: &Arc<Self>, numbers: Numbers, confirmed: bool) {
+        let mut state = self.lock();
+        if state.reserving == Some(numbers) {
+            state.reserving = None;
+        }
+        if !confirmed {
+            tracing::warn!(stream = %self.stream, "sequence numbers could not be stored");
+            return;
+        }
+        state.packager.confirm(numbers);
+        let version = state.packager.version();
+        drop(state);
+        self.version.send_if_modified(|seen| std::mem::replace(seen, version) != version);
+    }
+}
+
+/// Where one broadcast's pipeline writes. Dropping it leaves what is published in place, for `ended_retention` or until the stream's next broadcast.
+pub struct BroadcastSink {
+    channel: Arc<Channel>,
+    generation: u64,
+}
+
+impl BroadcastSink {
+    /// Does `change` unless a newer sink has taken over or the broadcast has ended.
+    fn write<T: Default>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        self.channel.update(|state| match state.generation == self.generation && state.fed {
+            true => change(state),
+            false => T::default(),
+        })
+    }
+}
+
+impl OutputSink for BroadcastSink {
+    fn output(&self, output: &Output) {
+        self.write(|state| {
+            if !std::mem::replace(&mut state.begun, true) {
+                state.packager.begin(output);
+            }
+        });
+    }
+
+    fn init(&self, track: u8, data: Bytes) {
+        self.write(|state| {
+            if state.begun {
+                state.packager.init(track, data);
+            }
+        });
+    }
+
+    fn chunk(&self, chunk: Chunk) -> Placed {
+        self.write(|state| {
+            if !state.begun {
+                return Placed::default();
+            }
+            let placed = state.packager.chunk(chunk);
+            if placed.playable {
+                state.idle_since = None;
+            }
+            placed
+        })
+    }
+
+    fn next_frame(&self) -> u64 {
+        let state = self.channel.lock();
+        match state.generation == self.generation && state.begun {
+            true => state.packager.next_frame(),
+            false => 0,
+        }
+    }
+
+    fn end(&self) {
+        self.write(|state| {
+            if state.begun {
+                state.packager.end();
+            }
+            state.fed = false;
+            state.idle_since.get_or_insert_with(Instant::now);
+        });
+    }
+}
+
+impl Drop for BroadcastSink {
+    fn drop(&mut self) {
+        self.write(|state| {
+            state.fed = false;
+            state.idle_since.get_or_insert_with(Instant::now);
+        });
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
