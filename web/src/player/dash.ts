@@ -53,7 +53,9 @@ export function startDash(video: HTMLVideoElement, address: Address, events: Eng
     else events.trouble(problem);
   });
   player.on(on.PLAYBACK_ERROR, () => events.failed({ kind: 'media', detail: `media/${video.error?.message ?? ''}` }));
-  player.initialize(video, address.mpd, true);
+  player.initialize(video, new URL(address.mpd, location.href).href, false);
+  // The clock comes from the MPD (UTCTiming, else its Date header), never from another host. `initialize` sets the default again.
+  player.clearDefaultUTCTimingSources();
 
   return {
     name: 'dash',
@@ -82,6 +84,10 @@ export function startDash(video: HTMLVideoElement, address: Address, events: Eng
     },
     goLive: () => player.seekToOriginalLive(),
     recover: () => false,
-    destroy: () => player.destroy(),
+    destroy() {
+      // Spends the callback that dash.js may still have waiting for data; later it would act on a player that is gone.
+      video.dispatchEvent(new Event('canplay'));
+      player.destroy();
+    },
   };
 }

@@ -45,6 +45,8 @@ export class Session {
   private failures = 0;
   private recovered = false;
   private position = 0;
+  /** Small steps of the position in a row since the engine started. */
+  private steps = 0;
   private progressAt = 0;
   private steadySince = 0;
   private playing = false;
@@ -60,6 +62,8 @@ export class Session {
   ) {
     this.engineName = address.engine;
     this.meter = new StallMeter(video, () => this.playing);
+    // Not before: dash.js starts to refresh its MPD at the `play` event of the element that it holds.
+    video.addEventListener('loadedmetadata', () => this.play());
     video.addEventListener('ended', () => this.engine && this.enterEnded());
     video.addEventListener('pause', () => this.onPause());
     video.addEventListener('play', () => this.onPlay());
@@ -157,6 +161,7 @@ export class Session {
       if (signal.aborted) return;
       this.position = this.video.currentTime;
       this.progressAt = performance.now();
+      this.steps = 0;
       this.recovered = false;
       this.lingering = false;
       this.engine = start(this.video, this.address, {
@@ -164,7 +169,6 @@ export class Session {
         trouble: (problem) => this.note(problem.detail),
         failed: (problem) => !signal.aborted && this.onFailed(problem),
       });
-      this.play();
     } catch (cause) {
       this.note(String(cause));
       if (this.engineName === 'hls' && !('MediaSource' in window || 'ManagedMediaSource' in window)) this.enter('error', 'unsupported');
@@ -226,11 +230,13 @@ export class Session {
       return;
     }
     if (video.currentTime !== this.position && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && !video.seeking) {
+      const step = video.currentTime - this.position;
       this.position = video.currentTime;
       this.progressAt = now;
       if (!this.playing) {
-        // The first change of the position is the engine's seek to the live edge, the second is playback.
-        this.playing = this.state === 'starting' && video.played.length > 0 && !video.paused;
+        // A seek moves the position too, but by a jump; playback moves it by small steps.
+        this.steps = step > 0 && step < 1 ? this.steps + 1 : 0;
+        this.playing = this.steps >= 2;
         this.steadySince = now;
       }
     }

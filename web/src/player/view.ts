@@ -43,7 +43,10 @@ export class View {
     const toggle = () => (video.paused ? session.play() : video.pause());
     click('toggle', toggle);
     click('resume', toggle);
-    click('video', toggle);
+    // The first touch brings the controls back, no more.
+    let revealing = false;
+    root.addEventListener('pointerdown', (event) => (revealing = event.pointerType === 'touch' && root.hasAttribute('data-idle')), { capture: true });
+    click('video', () => revealing || toggle());
     click('retry', () => session.retry());
     click('live', () => session.goLive());
     click('unmute', () => this.sound(1));

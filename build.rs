@@ -1,0 +1,8 @@
+//! Checks that the player page is built: the binary embeds `web/dist`.
+
+fn main() {
+    println!("cargo::rerun-if-changed=web/dist");
+    if !std::path::Path::new("web/dist/player.html").exists() {
+        println!("cargo::error=web/dist/player.html is missing: run `make web`");
+    }
+}

@@ -1,0 +1,19 @@
+// One headless Chromium with a fresh profile and no traffic of its own.
+
+import { chromium } from 'playwright-core';
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--autoplay-policy=no-user-gesture-required',
+];
+
+/** Starts a browser; playwright gives each one a profile of its own and removes it on close. */
+export function launch(executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium') {
+  return chromium.launch({ executablePath, headless: true, args: FLAGS });
+}

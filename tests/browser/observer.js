@@ -1,0 +1,94 @@
+// Runs inside the measured page, before its own scripts. Watches the video element from outside the player, so that the
+// player cannot miscount in its own favour. Results stand in `window.observed`.
+
+(() => {
+  const SAMPLE_MS = 50;
+  const STALL_MS = 400;
+  const observed = { startupMs: null, stalls: [], states: [], samplerGapMs: 0, cspViolations: [] };
+  window.observed = observed;
+
+  document.addEventListener('securitypolicyviolation', (event) => {
+    observed.cspViolations.push(`${event.violatedDirective} ${event.blockedURI}`);
+  });
+
+  let position = -1;
+  let since = 0;
+  let stall = null;
+  let last = performance.now();
+  setInterval(() => {
+    const now = performance.now();
+    observed.samplerGapMs = Math.max(observed.samplerGapMs, now - last);
+    last = now;
+    const state = window.weir?.state ?? null;
+    if (state !== null && observed.states.at(-1)?.state !== state) observed.states.push({ ms: Math.round(now), state });
+    const video = document.querySelector('video');
+    if (video === null) return;
+    const { currentTime } = video;
+    if (currentTime !== position) {
+      // The first jump is the seek to the live edge; playback is a small step with data.
+      const step = currentTime - position;
+      if (observed.startupMs === null && step > 0 && step < 0.5 && video.readyState >= 3) observed.startupMs = Math.round(now);
+      position = currentTime;
+      since = now;
+      stall = null;
+    } else if (observed.startupMs !== null && now - since > STALL_MS) {
+      if (stall === null) {
+        stall = { at: Math.round(currentTime * 1000) / 1000, ms: 0, afterStartMs: Math.round(since - observed.startupMs), state };
+        observed.stalls.push(stall);
+      }
+      stall.ms = Math.round(now - since);
+    }
+  }, SAMPLE_MS);
+
+  /**
+   * Pairs each white flash with the beep that belongs to it. Flash: display time of the first white frame. Beep: output time of
+   * the first loud sample. Offsets in ms, positive when the beep comes after the flash. Needs `?muted=0`.
+   */
+  window.watchFlashAndBeep = async () => {
+    const PAIR_MS = 700;
+    const video = document.querySelector('video');
+    const flashes = [];
+    const beeps = [];
+    const canvas = new OffscreenCanvas(16, 9);
+    const picture = canvas.getContext('2d', { willReadFrequently: true });
+    let white = true;
+    const onFrame = (_now, frame) => {
+      picture.drawImage(video, 0, 0, 16, 9);
+      const { data } = picture.getImageData(0, 0, 16, 9);
+      let sum = 0;
+      for (let i = 0; i < data.length; i += 4) sum += data[i] + data[i + 1] + data[i + 2];
+      const bright = sum / (16 * 9 * 3) > 200;
+      if (bright && !white) flashes.push({ shown: frame.expectedDisplayTime, media: frame.mediaTime });
+      white = bright;
+      video.requestVideoFrameCallback(onFrame);
+    };
+    video.requestVideoFrameCallback(onFrame);
+
+    const audio = new AudioContext({ latencyHint: 'interactive' });
+    await audio.resume();
+    const analyser = new AnalyserNode(audio, { fftSize: 4096 });
+    audio.createMediaElementSource(video).connect(analyser).connect(audio.destination);
+    const window_ = new Float32Array(analyser.fftSize);
+    let quietUntil = 0;
+    setInterval(() => {
+      analyser.getFloatTimeDomainData(window_);
+      const end = audio.currentTime;
+      const first = window_.findIndex((sample) => Math.abs(sample) > 0.1);
+      if (first < 0) return;
+      const at = end - (window_.length - first) / audio.sampleRate;
+      // An onset is a loud sample after a quiet stretch that this window shows too.
+      if (first > 128 && at > quietUntil) {
+        const stamp = audio.getOutputTimestamp();
+        beeps.push({ shown: stamp.performanceTime + (at - stamp.contextTime) * 1000 });
+      }
+      quietUntil = end + 0.3;
+    }, 20);
+
+    window.flashAndBeep = () =>
+      flashes.flatMap((flash) => {
+        const near = beeps.map((beep) => beep.shown - flash.shown).filter((offset) => Math.abs(offset) < PAIR_MS);
+        near.sort((a, b) => Math.abs(a) - Math.abs(b));
+        return near.length > 0 ? [{ media: flash.media, offsetMs: Math.round(near[0] * 10) / 10 }] : [];
+      });
+  };
+})();
