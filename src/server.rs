@@ -1,0 +1,241 @@
+//! `weir serve`: joins store, shelf, pipelines, supervision tree and HTTP, and takes them down in order.
+//!
+//! Start: store, key, sockets (a busy port is told by its configuration key), plugin registry, tree, HTTP, then ready. End: not ready,
+//! doors closed, encoders told, workers flushed, HTTP drained, what is queued for the store written. A second signal ends it at once.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use tokio::runtime::{Builder, Handle};
+use weir_actors::TreeConfig;
+use weir_actors::control::Drain;
+use weir_actors::ingest::rtmp;
+use weir_actors::Door;
+use weir_actors::status::StatusBoard;
+use weir_media::pipeline::{OutputSink, PipelineFactory};
+use weir_pipelines::host::{self, HostConfig, WorkerPipelines};
+
+use crate::api_key::{self, ApiKey, ApiKeyError};
+use crate::config::{Config, Listen};
+use crate::http::{self, Api};
+use crate::shelf::Shelf;
+use crate::store::numbers::NumberKeeper;
+use crate::store::outbox::Outbox;
+use crate::store::{Store, StoreError};
+
+/// How long an ended broadcast's playlists answer 200 (architecture, timeline laws).
+const ENDED_RETENTION: Duration = Duration::from_secs(600);
+/// How often media of broadcasts that ended long ago is freed.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How long viewers' running requests may take once the server goes down, seconds.
+const HTTP_DRAIN: u64 = 3;
+/// Longest wait for the last events and numbers to be written.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+/// Largest address backlog a door keeps.
+const BACKLOG: u32 = 1_024;
+
+/// Why the server cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A port cannot be bound.
+    #[error("{key} = {address}: {source}")]
+    Bind {
+        /// The configuration key.
+        key: &'static str,
+        /// What it says.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database cannot be used.
+    #[error("data.dir: {0}")]
+    Store(#[from] StoreError),
+    /// There is no API key.
+    #[error(transparent)]
+    ApiKey(#[from] ApiKeyError),
+    /// The media worker cannot run here.
+    #[error("media worker: {0}; `weir doctor` tells what is missing")]
+    Worker(#[source] std::io::Error),
+    /// A runtime, a signal handler or the HTTP server failed.
+    #[error("{0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// Runs the server until SIGTERM or SIGINT.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    // Wire tasks and worker sockets have threads of their own, so that media never waits for the tree or for a handler.
+    let media = Builder::new_multi_thread().thread_name("media").enable_all().build()?;
+    let handle = media.handle().clone();
+    let result = actix_rt::System::new().block_on(async {
+        let end = signals()?;
+        run(Arc::new(config), handle, end).await
+    });
+    media.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// The end of the server: the first SIGTERM or SIGINT. The second one ends the process at once.
+fn signals() -> Result<impl Future<Output = ()>, ServeError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("going down; a second signal ends at once");
+        actix_rt::spawn(async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            std::process::exit(130);
+        });
+    })
+}
+
+/// Runs the server on the current actix system until `shutdown`. `media` is a multi-thread runtime.
+pub async fn run(config: Arc<Config>, media: Handle, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    for sentence in config.not_built() {
+        tracing::warn!("{sentence}");
+    }
+    let store = Store::open(&config.data.dir).await?;
+    let key = api_key::load(&config)?;
+    let http_socket = bind("http.listen", config.http.listen)?;
+    let rtmp_socket = bind("rtmp.listen", config.rtmp.listen)?;
+
+    let (outbox, outbox_written) = Outbox::open(store.clone());
+    let (keeper, numbers_written) = NumberKeeper::open(store.clone());
+    let shelf = Arc::new(Shelf::new(Arc::new(keeper), ENDED_RETENTION));
+    for stream in store.streams().await? {
+        shelf.restore(stream.id, store.numbers(stream.id).await?);
+    }
+    let factory = pipelines(&config, &shelf, media.clone()).await?;
+    let board = StatusBoard::default();
+    let doors = rtmp_socket.into_iter().map(|socket| rtmp_door(&config, socket, media.clone())).collect::<Result<_, _>>()?;
+    let root = weir_actors::start(tree_config(&config), factory, outbox.clone(), board.clone(), doors);
+    let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, Arc::new(root.clone()));
+    api.control.fill_tree().await?;
+
+    let readiness = api.readiness.clone();
+    let server = http_socket.map(|socket| listen(socket, api, shelf.clone())).transpose()?;
+    readiness.ready();
+    announce(&config, &key);
+
+    let sweeper = actix_rt::spawn(sweep(shelf.clone()));
+    shutdown.await;
+    sweeper.abort();
+    readiness.draining();
+    if root.send(Drain).await.is_err() {
+        tracing::error!("the supervision tree is gone before its drain");
+    }
+    if let Some((handle, running)) = server {
+        handle.stop(true).await;
+        running.await.map_err(std::io::Error::other)??;
+    }
+    drop((root, shelf, outbox));
+    let written = async { tokio::join!(outbox_written, numbers_written) };
+    if tokio::time::timeout(WRITTEN_WITHIN, written).await.is_err() {
+        tracing::error!("the last events could not be written");
+    }
+    store.close().await;
+    Ok(())
+}
+
+fn bind(key: &'static str, listen: Listen) -> Result<Option<TcpListener>, ServeError> {
+    let Listen::At(address) = listen else { return Ok(None) };
+    let bound = || {
+        let socket = match address {
+            SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
+            SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
+        }?;
+        // A restarted server must get its port back while old connections are still timing out.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)?.into_std()
+    };
+    bound().map(Some).map_err(|source| ServeError::Bind { key, address, source })
+}
+
+async fn pipelines(config: &Config, shelf: &Arc<Shelf>, media: Handle) -> Result<Arc<dyn PipelineFactory>, ServeError> {
+    let executable = std::env::current_exe()?;
+    let gst_registry: PathBuf = std::path::absolute(config.data.dir.join("gstreamer-registry.bin"))?;
+    let (program, registry) = (executable.clone(), gst_registry.clone());
+    web::block(move || host::build_registry(&program, &registry))
+        .await
+        .map_err(std::io::Error::other)?
+        .map_err(ServeError::Worker)?;
+    let shelf = Arc::clone(shelf);
+    let host = HostConfig {
+        executable,
+        gst_registry,
+        encoder: config.worker.h264_encoder,
+        preset: config.worker.preset.clone(),
+        threads: config.worker.threads,
+        audio_bitrate_kbps: config.worker.audio_bitrate_kbps,
+        delay_ms: config.worker.delay.as_millis() as u32,
+    };
+    let open = Arc::new(move |spec: &weir_media::pipeline::BroadcastSpec| shelf.open(spec.stream) as Arc<dyn OutputSink>);
+    Ok(Arc::new(WorkerPipelines::new(host, open, media)))
+}
+
+fn tree_config(config: &Config) -> TreeConfig {
+    TreeConfig {
+        stall: config.failover.stall,
+        linger: config.failover.linger,
+        connect_every: config.limits.connect_every,
+        connect_burst: config.limits.connect_burst,
+        ..TreeConfig::default()
+    }
+}
+
+fn rtmp_door(config: &Config, socket: TcpListener, runtime: Handle) -> Result<Door, ServeError> {
+    let limits = rtmp::RtmpLimits {
+        preauth_per_address: config.limits.preauth_per_address as usize,
+        preauth_total: config.limits.preauth_total as usize,
+        ..rtmp::RtmpLimits::default()
+    };
+    let name = socket.local_addr()?.to_string();
+    let serve: weir_actors::ServeFactory = Arc::new(move |publish, shutdown| {
+        // A listener that is started again gets the same bound socket, so no encoder sees a closed port.
+        let socket = socket.try_clone();
+        Box::pin(async move {
+            let socket = socket.and_then(tokio::net::TcpListener::from_std).map_err(|error| error.to_string())?;
+            rtmp::serve(socket, publish, limits, shutdown).await;
+            Ok(())
+        })
+    });
+    Ok(Door { actor: "RtmpListener", name, runtime, serve })
+}
+
+type Running = (actix_web::dev::ServerHandle, actix_rt::task::JoinHandle<std::io::Result<()>>);
+
+fn listen(socket: TcpListener, api: Api, shelf: Arc<Shelf>) -> Result<Running, ServeError> {
+    let shelf = web::Data::from(shelf);
+    let server = HttpServer::new(move || {
+        App::new()
+            .configure(http::routes(api.clone(), shelf.clone()))
+            .wrap(from_fn(http::guard_plain))
+            .wrap(from_fn(http::trace))
+    })
+    .disable_signals()
+    .shutdown_timeout(HTTP_DRAIN)
+    .listen(socket)?
+    .run();
+    Ok((server.handle(), actix_rt::spawn(server)))
+}
+
+async fn sweep(shelf: Arc<Shelf>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        shelf.sweep();
+    }
+}
+
+/// Says where the server can be reached. A generated key is printed here and nowhere else, and not through the log.
+fn announce(config: &Config, key: &ApiKey) {
+    if let ApiKey::Generated(secret) = key {
+        println!("API key (kept in data.dir, printed this once): {}", secret.expose());
+    }
+    tracing::info!(http = %config.http.listen, rtmp = %config.rtmp.listen, "weir is ready");
+}
