@@ -66,6 +66,8 @@ pub struct TreeNode {
     pub name: String,
     /// One word: `running`, `starting`, `degraded`, `stopping` …
     pub state: String,
+    /// Which start under its parent it is; grows with every start of any sibling.
+    pub generation: u64,
     /// Times its parent restarted it.
     pub restarts: u32,
     /// Why its predecessor ended.

@@ -1,0 +1,99 @@
+//! The tree's numbers, and what all of its actors share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use weir_media::feed;
+use weir_media::id::SessionId;
+use weir_media::pipeline::PipelineFactory;
+use weir_policy::admission::AdmissionPolicy;
+use weir_policy::failover::FailoverPolicy;
+use weir_policy::hang::HangPolicy;
+use weir_policy::restart::RestartPolicy;
+
+use crate::event::EventSink;
+use crate::status::StatusBoard;
+
+/// The tree's numbers. The defaults are those of the architecture.
+#[derive(Clone, Copy, Debug)]
+pub struct TreeConfig {
+    /// `failover.stall`: a slot without media for this long is lost, and free for a newcomer.
+    pub stall: Duration,
+    /// `failover.linger`: a broadcast without media for this long ends.
+    pub linger: Duration,
+    /// A session without media for this long is closed.
+    pub silent_close: Duration,
+    /// `limits.connect_every`: one admitted session per slot and address in this time …
+    pub connect_every: Duration,
+    /// `limits.connect_burst`: … with this many at once after a rest.
+    pub connect_burst: u32,
+    /// What each session's feed holds.
+    pub feed: feed::Limits,
+    /// When a worker counts as hung.
+    pub hang: HangPolicy,
+    /// When workers and actors are restarted.
+    pub restart: RestartPolicy,
+}
+
+impl Default for TreeConfig {
+    fn default() -> Self {
+        let (admission, failover) = (AdmissionPolicy::default(), FailoverPolicy::default());
+        Self {
+            stall: failover.stall,
+            linger: failover.linger,
+            silent_close: admission.silent_close,
+            connect_every: admission.connect_every,
+            connect_burst: admission.connect_burst,
+            feed: feed::Limits::default(),
+            hang: HangPolicy::default(),
+            restart: RestartPolicy::default(),
+        }
+    }
+}
+
+impl TreeConfig {
+    pub(crate) fn admission(&self) -> AdmissionPolicy {
+        AdmissionPolicy {
+            stall: self.stall,
+            silent_close: self.silent_close,
+            connect_every: self.connect_every,
+            connect_burst: self.connect_burst,
+            ..AdmissionPolicy::default()
+        }
+    }
+
+    pub(crate) fn failover(&self) -> FailoverPolicy {
+        FailoverPolicy { stall: self.stall, linger: self.linger }
+    }
+
+    /// How long a supervisor without sessions and broadcast stays: its rate limit must not be forgotten too early.
+    pub(crate) fn idle(&self) -> Duration {
+        self.linger.max(self.connect_every * self.connect_burst)
+    }
+}
+
+/// What every supervisor works with.
+pub(crate) struct Shared {
+    pub config: TreeConfig,
+    pub factory: Arc<dyn PipelineFactory>,
+    pub events: Arc<dyn EventSink>,
+    pub board: StatusBoard,
+    sessions: AtomicU64,
+}
+
+impl Shared {
+    pub fn new(
+        config: TreeConfig,
+        factory: Arc<dyn PipelineFactory>,
+        events: Arc<dyn EventSink>,
+        board: StatusBoard,
+    ) -> Self {
+        Self { config, factory, events, board, sessions: AtomicU64::new(0) }
+    }
+
+    /// A name that no session of this run had before.
+    pub fn next_session(&self) -> SessionId {
+        SessionId(self.sessions.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}

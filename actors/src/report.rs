@@ -1,0 +1,79 @@
+//! What a stream's children report to its supervisor.
+
+use std::time::Instant;
+
+use weir_media::codec::{AudioConfig, VideoConfig};
+use weir_media::id::SessionId;
+use weir_media::protocol::{Output, Report as WorkerReport};
+use weir_policy::failover::Decision;
+
+use crate::ingest::CloseReason;
+use crate::supervise::{Report, Uplink};
+
+/// Reports that may wait for a supervisor: 8 s of everything that two publishers and a worker can say.
+pub(crate) const CAPACITY: usize = 256;
+
+/// Names of a StreamSupervisor's children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ChildName {
+    /// The FailoverActor.
+    Failover,
+    /// The PipelineActor of a broadcast, counted from 1 within one life of the supervisor.
+    Pipeline(u64),
+    /// The IngestConnection of a session.
+    Connection(SessionId),
+}
+
+/// A child's way up to its StreamSupervisor.
+pub(crate) type StreamUplink = Uplink<ChildName, StreamFact>;
+
+/// What a StreamSupervisor hears.
+pub(crate) type StreamReport = Report<ChildName, StreamFact>;
+
+/// A fact of any child.
+#[derive(Debug)]
+pub(crate) enum StreamFact {
+    /// The rule decided.
+    Decided(Decision),
+    /// A publisher did something.
+    Connection(ConnectionFact),
+    /// The pipeline did something.
+    Pipeline(PipelineFact),
+}
+
+/// What an IngestConnection passes on from its wire task.
+#[derive(Debug)]
+pub(crate) enum ConnectionFact {
+    Source { video: Option<VideoConfig>, audio: Option<AudioConfig> },
+    MediaSeen { at: Instant, bytes: u64, video_units: u64, audio_units: u64 },
+    Closed(CloseReason),
+}
+
+/// What a PipelineActor tells.
+#[derive(Debug)]
+pub(crate) enum PipelineFact {
+    /// How it is doing now: at every change and with every report of the worker.
+    View(Box<PipelineView>),
+    /// Manifests answer 200 and parts advance, or no longer.
+    Transcoding(bool),
+    /// An input cannot be decoded.
+    Rejected { session: SessionId, reason: String },
+    /// The worker died; a new one is started now or soon.
+    WorkerDied { reason: String },
+    /// The worker keeps dying and is retried slowly from now on.
+    Degraded { reason: String },
+}
+
+/// A pipeline's state for operators and for the stream's status.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PipelineView {
+    /// `idle`, `starting`, `running`, `killing`, `restarting`, `degraded`, `finishing`.
+    pub state: &'static str,
+    pub pid: Option<u32>,
+    /// Times the worker was replaced.
+    pub restarts: u32,
+    pub last_exit: Option<String>,
+    pub output: Option<Output>,
+    pub report: WorkerReport,
+    pub last_segment: Option<u64>,
+}

@@ -1,0 +1,341 @@
+//! StreamSupervisor: owns one stream's slots, sessions and broadcast, and the actors that serve them.
+//!
+//! Publishers come down from Root as [`Admit`], facts come up from the children through one bounded queue, and every
+//! decision is a rule's: [`Admission`] (who may publish, who was silent too long), [`Failover`] by its actor (live, on
+//! air, end of the broadcast), the restart budget of [`Children`]. It ends by itself when nothing is left to do.
+
+mod broadcast;
+mod close;
+mod session;
+#[cfg(test)]
+mod tests;
+pub(crate) mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, StreamHandler};
+use futures_util::stream;
+use tokio::sync::{mpsc, watch};
+use weir_media::feed::Feed;
+use weir_media::id::{Protocol, SessionId, Slot, StreamId};
+use weir_media::ladder::Ladder;
+use weir_policy::admission::{Admission, Claim, Refusal};
+use weir_policy::failover::{Failover, FailoverState};
+
+use self::broadcast::PipelineRef;
+use self::session::Session;
+use crate::clock;
+use crate::config::Shared;
+use crate::connection::IngestConnection;
+use crate::event::{EventKind, StreamEvent};
+use crate::failover::{FailoverActor, MediaSeen};
+use crate::ingest::{CloseReason, FACTS_CAPACITY, Grant};
+use crate::journal::Journal;
+use crate::report::{CAPACITY, ChildName, ConnectionFact, StreamFact, StreamReport};
+use crate::status::{StreamDetail, StreamStatus, TreeNode};
+use crate::supervise::{Body, Children, ExitReason, jitter};
+use crate::timer::Deadline;
+
+pub(crate) use self::close::{CloseSessions, Retire};
+
+/// Lets a publisher in that has passed the gate.
+#[derive(Message)]
+#[rtype(result = "Result<Grant, Refusal>")]
+pub(crate) struct Admit {
+    pub slot: Slot,
+    pub protocol: Protocol,
+    pub peer: std::net::SocketAddr,
+    pub agent: Option<String>,
+}
+
+/// Rungs for the next broadcast.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SetLadder(pub Ladder);
+
+/// Asks for the children's part of the tree.
+#[derive(Message)]
+#[rtype(result = "Vec<TreeNode>")]
+pub(crate) struct DescribeChildren;
+
+/// Asks for the operator's detail.
+#[derive(Message)]
+#[rtype(result = "StreamDetail")]
+pub(crate) struct Describe;
+
+pub(crate) struct StreamSupervisor {
+    id: StreamId,
+    ladder: Ladder,
+    shared: Arc<Shared>,
+    journal: Journal,
+    children: Children<ChildName, StreamFact>,
+    reports: Option<mpsc::Receiver<StreamReport>>,
+    admission: Admission,
+    air: FailoverState,
+    failover: Option<Addr<FailoverActor>>,
+    pipeline: Option<PipelineRef>,
+    broadcasts: u64,
+    /// Begun broadcasts whose pipelines are finishing.
+    ending: BTreeSet<u64>,
+    /// A broadcast has ended and none has begun since.
+    ended: bool,
+    sessions: BTreeMap<SessionId, Session>,
+    idle_since: Instant,
+    /// Ordered to end; takes no publisher any more.
+    retiring: bool,
+    status: StreamStatus,
+    timer: Deadline,
+}
+
+impl StreamSupervisor {
+    pub fn new(id: StreamId, ladder: Ladder, shared: Arc<Shared>, journal: Journal) -> Self {
+        let (children, reports) = Children::new(shared.config.restart, CAPACITY);
+        Self {
+            id,
+            ladder,
+            journal,
+            children,
+            reports: Some(reports),
+            admission: Admission::new(shared.config.admission()),
+            air: FailoverState::default(),
+            failover: None,
+            pipeline: None,
+            broadcasts: 0,
+            ending: BTreeSet::new(),
+            ended: false,
+            sessions: BTreeMap::new(),
+            idle_since: clock::now(),
+            retiring: false,
+            status: shared.board.get(id),
+            timer: Deadline::default(),
+            shared,
+        }
+    }
+
+    fn record(&self, kind: EventKind) {
+        self.shared.events.record(StreamEvent { stream: self.id, at: clock::wall(), kind });
+    }
+
+    fn start_failover(&mut self) {
+        let rule = Failover::new(self.shared.config.failover(), self.air);
+        self.failover = Some(self.children.start(ChildName::Failover, |uplink| FailoverActor::new(rule, uplink)));
+    }
+
+    fn admit(&mut self, admit: Admit, ctx: &mut Context<Self>) -> Result<Grant, Refusal> {
+        if self.retiring {
+            return Err(Refusal::Restarting);
+        }
+        let (now, id) = (clock::now(), self.shared.next_session());
+        let Admit { slot, protocol, peer, agent } = admit;
+        let displaced = self.admission.request(&Claim { session: id, slot, protocol, address: peer.ip() }, now)?;
+        for silent in displaced {
+            self.journal.note(format!("session {silent} gives way: silent for {:?}", self.shared.config.stall));
+            self.close_session(silent, CloseReason::Displaced);
+        }
+        let (feed, writer) = Feed::new(self.shared.config.feed);
+        let (facts, received) = mpsc::channel(FACTS_CAPACITY);
+        let (stop, stopped) = watch::channel(None);
+        let connection =
+            self.children.start(ChildName::Connection(id), |uplink| IngestConnection::new(received, stop, uplink));
+        let by = agent.as_deref().map(|agent| format!(" by {agent:?}")).unwrap_or_default();
+        self.journal.note(format!("{slot} session {id} admitted: {} from {peer}{by}", protocol.source_type()));
+        self.record(EventKind::SessionOpened { session: id, slot, protocol });
+        let session = Session {
+            id,
+            slot,
+            protocol,
+            peer: peer.to_string(),
+            agent,
+            admitted: now,
+            feed,
+            connection,
+            video: None,
+            audio: None,
+            last_media: None,
+            media_since: None,
+            bytes: 0,
+            video_units: 0,
+            audio_units: 0,
+            closing: None,
+            closed: None,
+            waiters: vec![],
+        };
+        self.sessions.insert(id, session);
+        match self.pipeline {
+            Some(_) => self.open_input(id),
+            None => self.ensure_pipeline(),
+        }
+        self.settle(ctx);
+        Ok(Grant { session: id, stream: self.id, slot, feed: writer, facts, stop: stopped })
+    }
+
+    fn on_connection(&mut self, id: SessionId, fact: ConnectionFact) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        match fact {
+            ConnectionFact::Source { video, audio } => {
+                self.admission.on_source(id, video.is_some(), audio.is_some());
+                (session.video, session.audio) = (video, audio);
+            }
+            ConnectionFact::MediaSeen { at, bytes, video_units, audio_units } => {
+                (session.bytes, session.video_units, session.audio_units) = (bytes, video_units, audio_units);
+                session.last_media = Some(at);
+                if !self.admission.on_media(id, at) {
+                    return;
+                }
+                let slot = session.slot;
+                if session.media_since.is_none() {
+                    let since = Some(clock::wall());
+                    session.media_since = since;
+                    match slot {
+                        Slot::Primary => self.status.started_at_primary = since,
+                        Slot::Backup => self.status.started_at_backup = since,
+                    }
+                }
+                self.air.note_media(slot, at);
+                if let Some(failover) = &self.failover {
+                    // Lost when its mailbox is full or it is being restarted: the next one comes in 250 ms.
+                    let _ = failover.try_send(MediaSeen { slot, at });
+                }
+                self.show();
+            }
+            ConnectionFact::Closed(reason) => session.closed = Some(reason),
+        }
+    }
+
+    fn on_exit(&mut self, child: ChildName, reason: ExitReason, ctx: &mut Context<Self>) {
+        match child {
+            ChildName::Connection(id) => {
+                self.children.forget(&child);
+                self.session_gone(id, reason);
+            }
+            ChildName::Failover => {
+                self.failover = None;
+                self.journal.note(format!("failover actor {reason}: restarting it"));
+                self.restart_later(child, ctx);
+            }
+            ChildName::Pipeline(number) => {
+                let running = self.pipeline.as_mut().filter(|pipeline| pipeline.number == number);
+                let Some(pipeline) = running else { return self.pipeline_gone(number) };
+                pipeline.addr = None;
+                pipeline.transcoding = false;
+                self.set_transcoding(false);
+                self.journal.note(format!("pipeline actor {reason}: restarting it"));
+                self.record(EventKind::PipelineRestarted { reason: reason.to_string() });
+                self.restart_later(child, ctx);
+            }
+        }
+    }
+
+    fn restart_later(&mut self, child: ChildName, ctx: &mut Context<Self>) {
+        let now = clock::now();
+        let Some(restart) = self.children.restart(&child, now, jitter()) else { return };
+        ctx.run_later(restart.at.saturating_duration_since(now), move |this, ctx| {
+            match child {
+                ChildName::Failover => this.start_failover(),
+                ChildName::Pipeline(number) => {
+                    // The broadcast may have ended meanwhile.
+                    match &this.pipeline {
+                        Some(pipeline) if pipeline.number == number => this.start_pipeline(number),
+                        _ => this.pipeline_gone(number),
+                    }
+                }
+                ChildName::Connection(_) => {}
+            }
+            this.settle(ctx);
+        });
+    }
+
+    /// After anything happened: shows it, ends when nothing is left, arms the timer.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        let now = clock::now();
+        let idle_end = self.idle_end();
+        let over = self.retiring || idle_end.is_some_and(|end| now >= end);
+        if over {
+            self.finish_pipeline();
+        }
+        self.publish_status();
+        if over && self.children.names().all(|name| *name == ChildName::Failover) {
+            return ctx.stop();
+        }
+        let deadline = self.admission.deadline().into_iter().chain(idle_end.filter(|end| *end > now)).min();
+        self.timer.arm(deadline, ctx, |this: &mut Self, ctx| {
+            this.timer.fired();
+            this.expire_sessions();
+            this.settle(ctx);
+        });
+    }
+
+    /// When it ends if nobody comes.
+    fn idle_end(&self) -> Option<Instant> {
+        let idle = self.sessions.is_empty() && !self.air.broadcasting;
+        idle.then(|| self.idle_since + self.shared.config.idle())
+    }
+}
+
+impl Actor for StreamSupervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(mut reports) = self.reports.take() {
+            Self::add_stream(stream::poll_fn(move |cx| reports.poll_recv(cx)), ctx);
+        }
+        // A predecessor that crashed could not say what ended with it.
+        if self.status.live {
+            self.record(EventKind::LiveChanged { slot: Slot::Primary, live: false });
+        }
+        if self.status.backup_live {
+            self.record(EventKind::LiveChanged { slot: Slot::Backup, live: false });
+        }
+        self.set_transcoding(false);
+        self.start_failover();
+        self.settle(ctx);
+    }
+}
+
+impl StreamHandler<StreamReport> for StreamSupervisor {
+    fn handle(&mut self, report: StreamReport, ctx: &mut Self::Context) {
+        let Some((child, body)) = self.children.accept(report) else { return };
+        match (child, body) {
+            (child, Body::Exited(reason)) => self.on_exit(child, reason, ctx),
+            (_, Body::Fact(StreamFact::Decided(decision))) => self.on_decision(decision),
+            (ChildName::Connection(id), Body::Fact(StreamFact::Connection(fact))) => self.on_connection(id, fact),
+            (ChildName::Pipeline(number), Body::Fact(StreamFact::Pipeline(fact))) => self.on_pipeline(number, fact),
+            (child, Body::Fact(fact)) => tracing::error!(?child, ?fact, "a child reported what is not its business"),
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<Admit> for StreamSupervisor {
+    type Result = Result<Grant, Refusal>;
+
+    fn handle(&mut self, admit: Admit, ctx: &mut Self::Context) -> Self::Result {
+        self.admit(admit, ctx)
+    }
+}
+
+impl Handler<SetLadder> for StreamSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, SetLadder(ladder): SetLadder, _: &mut Self::Context) {
+        self.ladder = ladder;
+    }
+}
+
+impl Handler<DescribeChildren> for StreamSupervisor {
+    type Result = MessageResult<DescribeChildren>;
+
+    fn handle(&mut self, _: DescribeChildren, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.children_nodes())
+    }
+}
+
+impl Handler<Describe> for StreamSupervisor {
+    type Result = MessageResult<Describe>;
+
+    fn handle(&mut self, _: Describe, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.detail())
+    }
+}

@@ -1,0 +1,126 @@
+//! How sessions end: ordered from above, by silence, or by themselves.
+
+use std::time::Duration;
+
+use actix::{Context, Handler, Message, ResponseFuture};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use weir_media::id::SessionId;
+use weir_policy::admission::Expiry;
+
+use super::StreamSupervisor;
+use crate::clock;
+use crate::control::ClosedSession;
+use crate::event::EventKind;
+use crate::ingest::CloseReason;
+use crate::pipeline::CloseInput;
+use crate::supervise::ExitReason;
+
+/// How long an answer waits for sockets to end.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Closes all sessions; the answer comes when they are closed, or after 2 s.
+#[derive(Message)]
+#[rtype(result = "Vec<ClosedSession>")]
+pub(crate) struct CloseSessions(pub CloseReason);
+
+/// Closes all sessions, ends the broadcast and then itself; the answer comes when the sessions are closed, or after 2 s.
+#[derive(Message)]
+#[rtype(result = "Vec<ClosedSession>")]
+pub(crate) struct Retire(pub CloseReason);
+
+impl StreamSupervisor {
+    /// Orders a session to close. Its slot is free and its media ends now; it is gone when its wire task is.
+    pub(super) fn close_session(&mut self, id: SessionId, reason: CloseReason) {
+        self.admission.on_closed(id);
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing.is_none()) else { return };
+        session.close(reason, clock::now());
+        self.tell_pipeline(CloseInput(id));
+    }
+
+    /// Closes sessions that have been silent for too long.
+    pub(super) fn expire_sessions(&mut self) {
+        for (id, expiry) in self.admission.on_timeout(clock::now()) {
+            let config = &self.shared.config;
+            let reason = match expiry {
+                Expiry::Silent => {
+                    self.journal.note(format!("session {id} closed: no media for {:?}", config.silent_close));
+                    CloseReason::Silent
+                }
+                Expiry::NoVideo => {
+                    let text = format!("no video within {:?} of publishing", config.stall);
+                    self.journal.note(format!("session {id} closed: audio, but {text}"));
+                    CloseReason::Unacceptable(text)
+                }
+            };
+            self.close_session(id, reason);
+        }
+    }
+
+    /// A session's actor is gone, and with it the wire task.
+    pub(super) fn session_gone(&mut self, id: SessionId, exit: ExitReason) {
+        self.admission.on_closed(id);
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        let now = clock::now();
+        session.tell_closed(now);
+        let reason = match (&session.closing, &session.closed) {
+            (Some(closing), _) => closing.reason.to_string(),
+            (None, Some(reason)) => reason.to_string(),
+            (None, None) => exit.to_string(),
+        };
+        self.journal.note(format!("{} session {id} closed: {reason}", session.slot));
+        self.record(EventKind::SessionClosed { session: id, slot: session.slot, reason });
+        if session.closing.is_none() {
+            self.tell_pipeline(CloseInput(id));
+        }
+        self.idle_since = now;
+    }
+
+    fn close_all(&mut self, reason: &CloseReason) -> ResponseFuture<Vec<ClosedSession>> {
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        let mut waiting = vec![];
+        for id in ids {
+            self.close_session(id, reason.clone());
+            if let Some(session) = self.sessions.get_mut(&id) {
+                let (tell, told) = oneshot::channel();
+                session.waiters.push(tell);
+                waiting.push((id, session.slot, told));
+            }
+        }
+        let until = Instant::now() + CLOSED_WITHIN;
+        Box::pin(async move {
+            let mut closed = vec![];
+            for (session, slot, told) in waiting {
+                let took = timeout_at(until, told).await.ok().and_then(Result::ok);
+                closed.push(ClosedSession { session, slot, took });
+            }
+            closed
+        })
+    }
+}
+
+impl Handler<CloseSessions> for StreamSupervisor {
+    type Result = ResponseFuture<Vec<ClosedSession>>;
+
+    fn handle(&mut self, CloseSessions(reason): CloseSessions, ctx: &mut Context<Self>) -> Self::Result {
+        let answer = self.close_all(&reason);
+        self.settle(ctx);
+        answer
+    }
+}
+
+impl Handler<Retire> for StreamSupervisor {
+    type Result = ResponseFuture<Vec<ClosedSession>>;
+
+    fn handle(&mut self, Retire(reason): Retire, ctx: &mut Context<Self>) -> Self::Result {
+        let answer = self.close_all(&reason);
+        if self.air.broadcasting {
+            self.air.broadcasting = false;
+            self.ended = true;
+            self.journal.note(format!("broadcast ends: {reason}"));
+        }
+        self.retiring = true;
+        self.settle(ctx);
+        answer
+    }
+}

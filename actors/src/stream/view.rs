@@ -1,0 +1,150 @@
+//! What a StreamSupervisor shows: the API's status, the operator's detail, its part of the tree.
+
+use weir_media::id::Slot;
+
+use super::StreamSupervisor;
+use crate::clock;
+use crate::report::ChildName;
+use crate::status::{PipelineDetail, SlotDetail, StreamDetail, TreeNode};
+use crate::supervise::Vitals;
+
+/// Journal lines in one answer.
+const JOURNAL_LINES: usize = 100;
+
+impl StreamSupervisor {
+    /// Puts the stream's status on the board. Called after everything that can change it.
+    pub(super) fn publish_status(&mut self) {
+        let session = self.air.on_air.and_then(|slot| self.admission.holder(slot));
+        let session = session.and_then(|id| self.sessions.get(&id));
+        let video = session.and_then(|session| session.video.as_ref());
+        let status = &mut self.status;
+        status.live = self.air.live[Slot::Primary as usize];
+        status.backup_live = self.air.live[Slot::Backup as usize];
+        status.protocol = session.map(|session| session.protocol);
+        status.video_width = video.map(|video| video.width);
+        status.video_height = video.map(|video| video.height);
+        let view = self.pipeline.as_ref().map(|pipeline| &pipeline.view);
+        let output = view.and_then(|view| view.output.as_ref());
+        status.transcoding = self.pipeline.as_ref().is_some_and(|pipeline| pipeline.transcoding);
+        status.frame_rate = output.map(|output| output.grid.frame_rate.as_f64());
+        status.qualities =
+            output.map(|output| output.renditions.iter().map(|made| made.name.clone()).collect()).unwrap_or_default();
+        status.transcoding_speed = view.filter(|_| status.transcoding).and_then(|view| speed(view.report.speed_milli));
+        self.shared.board.set(self.id, status.clone());
+    }
+
+    pub(super) fn detail(&self) -> StreamDetail {
+        let now = clock::now();
+        let worker = self.pipeline.as_ref().map(|pipeline| &pipeline.view.report);
+        let slot = |slot: Slot| SlotDetail {
+            slot,
+            live: self.air.live[slot as usize],
+            session: self
+                .admission
+                .holder(slot)
+                .and_then(|id| self.sessions.get(&id))
+                .map(|session| session.detail(worker, now)),
+        };
+        StreamDetail {
+            id: self.id,
+            state: self.state_word().to_owned(),
+            on_air: self.air.on_air,
+            slots: vec![slot(Slot::Primary), slot(Slot::Backup)],
+            pipeline: self.pipeline_detail(),
+            journal: self.journal.latest(JOURNAL_LINES),
+        }
+    }
+
+    fn state_word(&self) -> &'static str {
+        match (self.air.broadcasting, self.air.on_air) {
+            (true, Some(_)) => "on_air",
+            (true, None) => "holding",
+            (false, _) if !self.sessions.is_empty() => "waiting",
+            (false, _) if self.ended => "ended",
+            (false, _) => "idle",
+        }
+    }
+
+    fn pipeline_detail(&self) -> Option<PipelineDetail> {
+        let view = &self.pipeline.as_ref()?.view;
+        let renditions = view.output.iter().flat_map(|output| &output.renditions);
+        let renditions = renditions
+            .map(|made| format!("{} {}x{} {} kbit/s", made.name, made.width, made.height, made.bitrate_kbps))
+            .collect();
+        Some(PipelineDetail {
+            state: view.state.to_owned(),
+            pid: view.pid,
+            restarts: view.restarts,
+            renditions,
+            frames: view.report.frames,
+            repeated: view.report.repeated,
+            dropped: view.report.dropped,
+            speed: speed(view.report.speed_milli),
+            last_segment: view.last_segment,
+        })
+    }
+
+    /// Its children's part of the tree.
+    pub(super) fn children_nodes(&self) -> Vec<TreeNode> {
+        self.children
+            .names()
+            .filter_map(|name| self.children.vitals(name).map(|vitals| self.child_node(*name, vitals)))
+            .collect()
+    }
+
+    fn child_node(&self, name: ChildName, vitals: Vitals) -> TreeNode {
+        let mut node = match name {
+            ChildName::Failover => node("FailoverActor", "failover".to_owned(), &vitals),
+            ChildName::Pipeline(number) => node("PipelineActor", format!("broadcast {number}"), &vitals),
+            ChildName::Connection(id) => {
+                let name = self.sessions.get(&id).map(|session| format!("{} {id}", session.slot));
+                node("IngestConnection", name.unwrap_or_else(|| id.to_string()), &vitals)
+            }
+        };
+        match name {
+            ChildName::Pipeline(number) => {
+                if let Some(pipeline) = self.pipeline.as_ref().filter(|pipeline| pipeline.number == number) {
+                    // The worker's restarts and exits are what an operator looks for here.
+                    let view = &pipeline.view;
+                    node.restarts += view.restarts;
+                    node.pid = view.pid;
+                    node.last_exit = view.last_exit.clone().or(node.last_exit);
+                    if vitals.running {
+                        node.state = view.state.to_owned();
+                    }
+                } else {
+                    node.state = "finishing".to_owned();
+                }
+            }
+            ChildName::Connection(id) if self.sessions.get(&id).is_some_and(|session| session.closing.is_some()) => {
+                node.state = "stopping".to_owned();
+            }
+            _ => {}
+        }
+        node
+    }
+}
+
+/// A node without children from what its parent knows.
+pub(crate) fn node(actor: &'static str, name: String, vitals: &Vitals) -> TreeNode {
+    let state = match vitals {
+        Vitals { degraded: true, .. } => "degraded",
+        Vitals { running: true, .. } => "running",
+        _ => "restarting",
+    };
+    TreeNode {
+        actor,
+        name,
+        state: state.to_owned(),
+        generation: vitals.generation,
+        restarts: vitals.restarts,
+        last_exit: vitals.last_exit.as_ref().map(ToString::to_string),
+        pid: None,
+        children: vec![],
+    }
+}
+
+/// The worker says 0 until it knows.
+fn speed(milli: u32) -> Option<f64> {
+    (milli > 0).then(|| f64::from(milli) / 1_000.0)
+}

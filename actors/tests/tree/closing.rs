@@ -1,0 +1,89 @@
+//! Orders from above: token reset, switched off, removed, drained.
+
+use std::time::Duration;
+
+use weir_actors::control::{Drain, PutStream, RemoveStream, StreamSpec};
+use weir_actors::event::EventKind;
+use weir_actors::ingest::CloseReason;
+use weir_actors::token::Token;
+use weir_media::id::StreamId;
+use weir_policy::admission::Refusal;
+
+use crate::support::*;
+
+#[actix::test]
+async fn a_token_reset_closes_the_session_says_so_and_the_old_token_is_dead() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Flow).await;
+    let reset = StreamSpec { token: Token::new("fresh"), ..spec(STREAM) };
+    let closed = tree.root.send(PutStream(reset)).await.unwrap();
+    assert_eq!(closed.len(), 1);
+    assert_eq!(closed[0].session, wire.session);
+    assert!(closed[0].took.unwrap() < Duration::from_millis(10));
+    assert_eq!(wire.ended.await.unwrap(), Some(CloseReason::TokenReset));
+    assert_eq!(tree.try_publish(publish(1)).await.unwrap_err(), Refusal::NotAuthorized { known: true });
+    let fresh = weir_actors::ingest::Publish { token: Token::new("fresh"), ..publish(1) };
+    assert!(tree.try_publish(fresh).await.is_ok());
+}
+
+#[actix::test]
+async fn a_wire_task_that_does_not_end_is_reported_after_two_seconds_and_cut_off_after_five() {
+    let tree = Tree::new().await;
+    let grant = tree.try_publish(publish(1)).await.unwrap(); // held, never looks at `stop`
+    let started = tokio::time::Instant::now();
+    let off = StreamSpec { active: false, ..spec(STREAM) };
+    let closed = tree.root.send(PutStream(off)).await.unwrap();
+    assert_eq!((closed.len(), closed[0].took), (1, None));
+    assert!((2_000..2_010).contains(&started.elapsed().as_millis()));
+    assert!(!grant.facts.is_closed());
+    pass(3_010).await;
+    assert!(grant.facts.is_closed());
+    assert_eq!(tree.events.reason_of(grant.session).unwrap(), CloseReason::StreamOff.to_string());
+}
+
+#[actix::test]
+async fn an_unchanged_stream_keeps_its_session() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Flow).await;
+    assert_eq!(tree.root.send(PutStream(spec(STREAM))).await.unwrap(), []);
+    pass(5_000).await;
+    assert!(!wire.ended.is_finished());
+}
+
+#[actix::test]
+async fn a_removed_stream_ends_its_broadcast_and_leaves_the_tree() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Flow).await;
+    pass(1_000).await;
+    let closed = tree.root.send(RemoveStream(STREAM)).await.unwrap();
+    assert_eq!(closed.len(), 1);
+    assert_eq!(wire.ended.await.unwrap(), Some(CloseReason::StreamRemoved));
+    pass(100).await;
+    assert_eq!(tree.factory.count("1: finish"), 1);
+    assert_eq!(tree.events.count(&EventKind::BroadcastEnded), 1);
+    assert!(tree.node(&["StreamSupervisor"]).await.is_none());
+    assert_eq!(tree.try_publish(publish(1)).await.unwrap_err(), Refusal::NotAuthorized { known: false });
+}
+
+#[actix::test]
+async fn a_drain_says_good_bye_flushes_and_refuses() {
+    let tree = Tree::new().await;
+    let other = StreamId(43);
+    tree.root.send(PutStream(spec(other))).await.unwrap();
+    let wires = [tree.wire(1).await, tree.wire_to(other, 2).await];
+    for wire in &wires {
+        wire.tell(Cmd::Flow).await;
+    }
+    let started = tokio::time::Instant::now();
+    tree.root.send(Drain).await.unwrap();
+    assert!(started.elapsed() < Duration::from_millis(100), "nobody was slow");
+    for wire in wires {
+        assert_eq!(wire.ended.await.unwrap(), Some(CloseReason::Shutdown));
+    }
+    assert_eq!((tree.factory.count("1: finish"), tree.factory.count("2: finish")), (1, 1));
+    assert!(tree.tree().await.children.is_empty());
+    assert_eq!(tree.try_publish(publish(3)).await.unwrap_err(), Refusal::Draining);
+}

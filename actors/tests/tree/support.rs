@@ -1,0 +1,353 @@
+//! A tree under test: what a test does to it and what it can see.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use weir_actors::control::{GetStream, GetTree, PutStream, StreamSpec};
+use weir_actors::event::{EventKind, EventSink, StreamEvent};
+use weir_actors::ingest::{CloseReason, Grant, IngestFact, Publish};
+use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
+use weir_actors::token::Token;
+use weir_actors::{Door, Root, TreeConfig, clock};
+use weir_media::feed::Feed;
+use weir_media::grid::Grid;
+use weir_media::id::{Protocol, SessionId, Slot, StreamId};
+use weir_media::ladder::Ladder;
+use weir_media::pipeline::{BroadcastSpec, Pipeline, PipelineEvent, PipelineEvents, PipelineFactory};
+use weir_media::protocol::{Output, Report};
+use weir_media::time::FrameRate;
+use weir_policy::admission::Refusal;
+
+pub const STREAM: StreamId = StreamId(42);
+pub const TOKEN: &str = "right";
+
+/// What a fake pipeline was told, with the time.
+pub type Calls = Arc<Mutex<Vec<(Instant, String)>>>;
+
+#[derive(Clone)]
+pub struct FakeFactory {
+    pub calls: Calls,
+    /// Where the events of each broadcast's pipeline go, oldest first.
+    pub events: Arc<Mutex<Vec<PipelineEvents>>>,
+    /// Workers report and make parts.
+    pub healthy: Arc<AtomicBool>,
+    /// How many of the next `open` calls panic.
+    pub panics: Arc<AtomicU32>,
+}
+
+struct FakePipeline {
+    factory: FakeFactory,
+    number: usize,
+    workers: u32,
+    events: PipelineEvents,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl FakeFactory {
+    pub fn emit(&self, number: usize, event: PipelineEvent) {
+        let events = Arc::clone(&self.events.lock().unwrap()[number - 1]);
+        events(event);
+    }
+
+    pub fn seen(&self) -> Vec<String> {
+        self.calls.lock().unwrap().iter().map(|(_, call)| call.clone()).collect()
+    }
+
+    pub fn when(&self, wanted: &str) -> Option<Instant> {
+        self.calls.lock().unwrap().iter().find(|(_, call)| call == wanted).map(|(at, _)| *at)
+    }
+
+    pub fn count(&self, wanted: &str) -> usize {
+        self.seen().iter().filter(|call| *call == wanted).count()
+    }
+}
+
+impl PipelineFactory for FakeFactory {
+    fn broadcast(&self, _: BroadcastSpec, events: PipelineEvents) -> Box<dyn Pipeline> {
+        let mut all = self.events.lock().unwrap();
+        all.push(Arc::clone(&events));
+        Box::new(FakePipeline { factory: self.clone(), number: all.len(), workers: 0, events, worker: None })
+    }
+}
+
+impl FakePipeline {
+    fn note(&self, call: String) {
+        self.factory.calls.lock().unwrap().push((clock::now(), format!("{}: {call}", self.number)));
+    }
+
+    fn end(&mut self, reason: &str, expected: bool) {
+        if let Some(worker) = self.worker.take() {
+            worker.abort();
+        }
+        (self.events)(PipelineEvent::Exited { reason: reason.into(), expected });
+    }
+}
+
+impl Pipeline for FakePipeline {
+    fn start(&mut self) {
+        self.note("start".into());
+        self.workers += 1;
+        (self.events)(PipelineEvent::Started { pid: 1_000 * self.number as u32 + self.workers });
+        let (events, healthy) = (Arc::clone(&self.events), Arc::clone(&self.factory.healthy));
+        self.worker = Some(actix_rt::spawn(async move {
+            let grid = Grid::new(FrameRate::whole(30));
+            let renditions = Ladder::default().renditions(1280, 720);
+            events(PipelineEvent::Output(Output { grid, renditions, audio_bitrate_kbps: 128, epoch_ns: 0 }));
+            let mut tick = tokio::time::interval(Duration::from_millis(250));
+            tick.tick().await;
+            for n in 1u64.. {
+                tick.tick().await;
+                if !healthy.load(Relaxed) {
+                    continue;
+                }
+                events(PipelineEvent::Report(Report { frames: n * 7, speed_milli: 1_000, ..Report::default() }));
+                if n == 2 {
+                    events(PipelineEvent::Playable);
+                }
+            }
+        }));
+    }
+
+    fn open(&mut self, session: SessionId, slot: Slot, _: Feed) {
+        if self.factory.panics.load(Relaxed) > 0 {
+            self.factory.panics.fetch_sub(1, Relaxed);
+            panic!("poisoned open");
+        }
+        self.note(format!("open {session} {slot}"));
+    }
+
+    fn close(&mut self, session: SessionId) {
+        self.note(format!("close {session}"));
+    }
+
+    fn on_air(&mut self, session: Option<SessionId>) {
+        self.note(session.map_or("hold".into(), |session| format!("show {session}")));
+    }
+
+    fn kill(&mut self) {
+        self.note("kill".into());
+        self.end("signal 9", false);
+    }
+
+    fn finish(&mut self) {
+        self.note("finish".into());
+        self.end("exit 0", true);
+    }
+
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+}
+
+impl Drop for FakePipeline {
+    fn drop(&mut self) {
+        self.note("drop".into());
+        if let Some(worker) = self.worker.take() {
+            worker.abort();
+        }
+    }
+}
+
+/// Events with their time; can be poisoned to panic in the StreamSupervisor that records one.
+#[derive(Clone, Default)]
+pub struct Events {
+    seen: Arc<Mutex<Vec<(Instant, StreamEvent)>>>,
+    pub poisoned_for: Arc<Mutex<Option<StreamId>>>,
+}
+
+impl EventSink for Events {
+    fn record(&self, event: StreamEvent) {
+        let poisoned = self.poisoned_for.lock().unwrap().take_if(|stream| *stream == event.stream).is_some();
+        assert!(!poisoned, "poisoned event");
+        self.seen.lock().unwrap().push((clock::now(), event));
+    }
+}
+
+impl Events {
+    pub fn when(&self, kind: &EventKind) -> Option<Instant> {
+        self.seen.lock().unwrap().iter().rev().find(|(_, event)| event.kind == *kind).map(|(at, _)| *at)
+    }
+
+    pub fn count(&self, kind: &EventKind) -> usize {
+        self.seen.lock().unwrap().iter().filter(|(_, event)| event.kind == *kind).count()
+    }
+
+    pub fn reason_of(&self, wanted: SessionId) -> Option<String> {
+        self.seen.lock().unwrap().iter().find_map(|(_, event)| match &event.kind {
+            EventKind::SessionClosed { session, reason, .. } if *session == wanted => Some(reason.clone()),
+            _ => None,
+        })
+    }
+}
+
+pub fn live(live: bool) -> EventKind {
+    EventKind::LiveChanged { slot: Slot::Primary, live }
+}
+
+pub struct Tree {
+    pub root: Addr<Root>,
+    pub factory: FakeFactory,
+    pub events: Events,
+    pub board: StatusBoard,
+}
+
+impl Tree {
+    /// A tree with one stream, in virtual time.
+    pub async fn new() -> Self {
+        Self::with(TreeConfig::default(), vec![]).await
+    }
+
+    pub async fn with(config: TreeConfig, doors: Vec<Door>) -> Self {
+        tokio::time::pause();
+        let factory = FakeFactory {
+            calls: Calls::default(),
+            events: Arc::default(),
+            healthy: Arc::new(AtomicBool::new(true)),
+            panics: Arc::default(),
+        };
+        let (events, board) = (Events::default(), StatusBoard::default());
+        let sink = Arc::new(events.clone());
+        let root = weir_actors::start(config, Arc::new(factory.clone()), sink, board.clone(), doors);
+        let tree = Self { root, factory, events, board };
+        tree.root.send(PutStream(spec(STREAM))).await.unwrap();
+        tree
+    }
+
+    pub async fn try_publish(&self, publish: Publish) -> Result<Grant, Refusal> {
+        self.root.send(publish).await.unwrap()
+    }
+
+    /// An admitted publisher on the primary slot of `STREAM`, from its own address.
+    pub async fn wire(&self, host: u8) -> Wire {
+        self.wire_to(STREAM, host).await
+    }
+
+    pub async fn wire_to(&self, stream: StreamId, host: u8) -> Wire {
+        let publish = Publish { stream: Some(stream), ..publish(host) };
+        Wire::start(self.try_publish(publish).await.unwrap())
+    }
+
+    pub async fn tree(&self) -> TreeNode {
+        self.root.send(GetTree).await.unwrap()
+    }
+
+    pub async fn detail(&self) -> StreamDetail {
+        self.root.send(GetStream(STREAM)).await.unwrap().unwrap()
+    }
+
+    /// The node at a path of actor names; the first of its kind on each level.
+    pub async fn node(&self, path: &[&str]) -> Option<TreeNode> {
+        let mut node = self.tree().await;
+        for actor in path {
+            node = node.children.into_iter().find(|child| child.actor == *actor)?;
+        }
+        Some(node)
+    }
+}
+
+pub fn spec(id: StreamId) -> StreamSpec {
+    StreamSpec { id, token: Token::new(TOKEN), active: true, pull: false, ladder: Ladder::default() }
+}
+
+pub fn publish(host: u8) -> Publish {
+    Publish {
+        stream: Some(STREAM),
+        slot: Slot::Primary,
+        token: Token::new(TOKEN),
+        protocol: Protocol::Rtmp,
+        peer: SocketAddr::new(IpAddr::from([10, 0, 0, host]), 5_000),
+        agent: Some("test/1".into()),
+    }
+}
+
+pub enum Cmd {
+    /// One video unit now.
+    Media,
+    /// Units every 250 ms from now on.
+    Flow,
+    /// No more units.
+    Silence,
+    /// Good-bye.
+    Unpublish,
+    /// Gone without a word.
+    Vanish,
+    /// Facts faster than anybody reads them.
+    Flood,
+}
+
+/// A scripted wire task.
+pub struct Wire {
+    pub session: SessionId,
+    commands: mpsc::Sender<Cmd>,
+    pub ended: JoinHandle<Option<CloseReason>>,
+}
+
+impl Wire {
+    pub fn start(mut grant: Grant) -> Self {
+        let (commands, mut script) = mpsc::channel(8);
+        let session = grant.session;
+        let ended = actix_rt::spawn(async move {
+            let (mut flowing, mut units) = (false, 0);
+            let mut tick = tokio::time::interval(Duration::from_millis(250));
+            let mut media = |grant: &Grant| {
+                units += 1;
+                let fact =
+                    IngestFact::Media { at: clock::now(), bytes: units * 100, video_units: units, audio_units: 0 };
+                grant.facts.try_send(fact).is_ok()
+            };
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = grant.stop.changed() => {
+                        let reason = grant.stop.borrow().clone().unwrap_or(CloseReason::Restart);
+                        let _ = grant.facts.try_send(IngestFact::Closed { reason: reason.clone() });
+                        return Some(reason);
+                    }
+                    command = script.recv() => match command {
+                        Some(Cmd::Media) => { media(&grant); }
+                        Some(Cmd::Flow) => { flowing = true; tick.reset_immediately(); }
+                        Some(Cmd::Silence) => flowing = false,
+                        Some(Cmd::Unpublish) => {
+                            let reason = CloseReason::Unpublished;
+                            let _ = grant.facts.try_send(IngestFact::Closed { reason: reason.clone() });
+                            return Some(reason);
+                        }
+                        Some(Cmd::Flood) => while media(&grant) {},
+                        Some(Cmd::Vanish) | None => return None,
+                    },
+                    _ = tick.tick(), if flowing => { media(&grant); }
+                }
+            }
+        });
+        Self { session, commands, ended }
+    }
+
+    /// Gives a command and lets the tree handle it; takes no virtual time worth counting.
+    pub async fn tell(&self, command: Cmd) -> Instant {
+        self.commands.send(command).await.unwrap();
+        settle().await;
+        clock::now()
+    }
+}
+
+/// Lets everything that is due now happen.
+pub async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub async fn pass(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    settle().await;
+}
+
+/// Milliseconds between two moments; timers round up to the next one.
+pub fn ms(from: Instant, to: Option<Instant>) -> u128 {
+    to.expect("it has happened").duration_since(from).as_millis()
+}
