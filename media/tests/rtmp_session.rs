@@ -1,5 +1,7 @@
 //! The publish session against scripted encoders, hostile bytes, and its own claim that splits do not matter.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "../../tests/support/rtmp_wire.rs"]
 mod rtmp_wire;
 
@@ -13,6 +15,7 @@ use rml_rtmp::messages::{RtmpMessage, UserControlEventType};
 use rml_rtmp::time::RtmpTimestamp;
 use rtmp_wire::Outcome;
 use weir_media::id::{Slot, StreamId};
+use weir_media::rtmp::chunk::ChunkError;
 use weir_media::rtmp::session::{Event, Metadata, PublishRequest, RtmpError, Session};
 
 /// What a session made of some bytes.
@@ -318,6 +321,12 @@ fn the_fatal_inputs_mean_what_their_names_say() {
         let body = Bytes::from(rtmp_wire::keyframe(300));
         assert!(events(name).contains(&Event::Video { timestamp: 0x0100_0010, body }), "{name}");
     }
+    for name in ["message of 16 MB after SetChunkSize 2^31-1", "message of 16 MB before connect"] {
+        let defects = rtmp_wire::fatal_defects("7?secret");
+        let defect = defects.iter().find(|defect| defect.name == name).unwrap();
+        let error = run(defect.bytes.chunks(999)).error;
+        assert!(matches!(error, Some(RtmpError::Chunk(ChunkError::TooLong { length: 0xff_ffff, .. }))), "{error:?}");
+    }
     let interleaved = events("audio chunk between two chunks of a video message");
     let video = Event::Video { timestamp: 10, body: rtmp_wire::keyframe(190).into() };
     assert!(interleaved.contains(&video) && interleaved.iter().any(|event| matches!(event, Event::Audio { .. })));
@@ -351,8 +360,6 @@ fn every_single_byte_split_gives_the_same_events() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn events_do_not_depend_on_the_split(cuts in prop::collection::vec(1usize..5000, 1..200)) {
         let wire = session_bytes();

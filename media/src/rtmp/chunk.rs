@@ -1,7 +1,7 @@
 //! The chunk layer (RTMP 1.0, 5.3): interleaved chunks to whole messages, within fixed bounds.
 //!
 //! Contract:
-//! - Bytes go into [`Dechunker::buffer`], messages come out of [`Dechunker::next`]; the result does not depend on how the
+//! - Bytes go into [`Dechunker::buffer`], messages come out of [`Dechunker::next_message`]; the result does not depend on how the
 //!   bytes were split.
 //! - A message whose one chunk is long enough is a slice of the buffer, without a copy; such a slice keeps its whole read
 //!   block alive, so short ones are copied.
@@ -178,7 +178,7 @@ impl Dechunker {
     }
 
     /// The next whole message; `None` when more bytes are needed. After an error the connection is unusable.
-    pub fn next(&mut self) -> Result<Option<Message>, ChunkError> {
+    pub fn next_message(&mut self) -> Result<Option<Message>, ChunkError> {
         while let Some(chunk) = self.read_header()? {
             let Some(message) = self.take(chunk)? else { continue };
             match message.kind {
@@ -360,7 +360,7 @@ mod tests {
         let mut dechunker = Dechunker::default();
         dechunker.set_limits(Limits::PUBLISHER);
         dechunker.buffer().extend_from_slice(wire);
-        std::iter::from_fn(|| dechunker.next().transpose()).collect()
+        std::iter::from_fn(|| dechunker.next_message().transpose()).collect()
     }
 
     fn times(wire: &[u8]) -> Vec<u32> {
@@ -477,6 +477,6 @@ mod tests {
         wire.extend(vec![1; COPY_BELOW]);
         dechunker.buffer().extend_from_slice(&wire);
         let expected = dechunker.buffer()[at..].as_ptr();
-        assert_eq!(dechunker.next().unwrap().unwrap().payload.as_ptr(), expected);
+        assert_eq!(dechunker.next_message().unwrap().unwrap().payload.as_ptr(), expected);
     }
 }

@@ -208,7 +208,7 @@ impl Session {
             return Ok(None);
         }
         while matches!(self.state, State::Commands | State::Publishing { .. }) {
-            let Some(message) = self.dechunker.next()? else { break };
+            let Some(message) = self.dechunker.next_message()? else { break };
             if let Some(event) = self.message(message)? {
                 return Ok(Some(event));
             }
