@@ -1,12 +1,14 @@
 //! Weir: a self-hosted live-stream ingest orchestrator, wired together.
 
 pub mod api_key;
+pub mod cli;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod http;
+pub mod server;
 pub mod shelf;
 pub mod store;
 pub mod telemetry;
 pub mod tree;
-pub mod server;
 pub mod worker;

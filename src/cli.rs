@@ -1,0 +1,165 @@
+//! The command line. Exit codes are those of `sysexits.h`: 64 for a wrong command or configuration, 69 for a port that cannot be had.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{self, Config, Faults};
+use crate::doctor::{self, Grade};
+use crate::server::{self, ServeError};
+use crate::{telemetry, worker};
+
+const USAGE: &str = "\
+weir: self-hosted live-stream ingest orchestrator
+
+usage: weir serve        [--config FILE]   run the server until SIGTERM
+       weir check-config [--config FILE]   tell everything that is wrong with a configuration
+       weir doctor       [--config FILE]   tell whether this machine can run the server
+       weir --version | --help
+
+Without --config, the defaults and the environment (WEIR__SECTION__KEY) hold.";
+
+/// `EX_USAGE`: the command or the configuration is wrong.
+const EXIT_USAGE: u8 = 64;
+/// `EX_UNAVAILABLE`: a port cannot be had.
+const EXIT_UNAVAILABLE: u8 = 69;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Command {
+    Serve { config: Option<PathBuf> },
+    CheckConfig { config: Option<PathBuf> },
+    Doctor { config: Option<PathBuf> },
+    /// A media worker, for the server's own use; `registry` only scans GStreamer's plugins.
+    Worker { registry: bool },
+    Version,
+    Help,
+}
+
+/// Does what the arguments say; they come without the program's name.
+pub fn main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
+    match parse(arguments) {
+        Ok(Command::Serve { config }) => serve(config),
+        Ok(Command::CheckConfig { config }) => check_config(load(config)),
+        Ok(Command::Doctor { config }) => doctor(load(config)),
+        Ok(Command::Worker { registry }) => worker::main(registry),
+        Ok(Command::Version) => {
+            println!("weir {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Help) => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        Err(wrong) => {
+            eprintln!("weir: {wrong}\n\n{USAGE}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
+    let mut arguments = arguments.into_iter();
+    let name = arguments.next().ok_or("no command")?;
+    // The stream's number behind `worker` only serves those who read the process list.
+    if name == "worker" {
+        return Ok(Command::Worker { registry: arguments.next().as_deref() == Some("--registry") });
+    }
+    let mut config = None;
+    while let Some(argument) = arguments.next() {
+        let value = match argument.split_once('=') {
+            Some(("--config", value)) => value.to_owned(),
+            _ if argument == "--config" => arguments.next().ok_or("--config wants a file")?,
+            _ => return Err(format!("unknown argument \"{argument}\"")),
+        };
+        if config.replace(PathBuf::from(value)).is_some() {
+            return Err("--config is given twice".into());
+        }
+    }
+    match (name.as_str(), config) {
+        ("serve", config) => Ok(Command::Serve { config }),
+        ("check-config", config) => Ok(Command::CheckConfig { config }),
+        ("doctor", config) => Ok(Command::Doctor { config }),
+        ("--version" | "-V" | "version", None) => Ok(Command::Version),
+        ("--help" | "-h" | "help", None) => Ok(Command::Help),
+        _ => Err(format!("unknown command \"{name}\"")),
+    }
+}
+
+fn load(file: Option<PathBuf>) -> Result<Config, Faults> {
+    config::load(file.as_deref())
+}
+
+fn serve(file: Option<PathBuf>) -> ExitCode {
+    let config = match load(file) {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    telemetry::start(&config.log);
+    match server::serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir: {error}");
+            match error {
+                ServeError::Bind { .. } => ExitCode::from(EXIT_UNAVAILABLE),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn check_config(config: Result<Config, Faults>) -> ExitCode {
+    match config {
+        Ok(config) => {
+            for line in config.not_built() {
+                println!("note: {line}");
+            }
+            println!("configuration is fine");
+            ExitCode::SUCCESS
+        }
+        Err(faults) => refuse(&faults),
+    }
+}
+
+fn refuse(faults: &Faults) -> ExitCode {
+    eprintln!("{faults}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn doctor(config: Result<Config, Faults>) -> ExitCode {
+    let findings = doctor::examine(config);
+    for finding in &findings {
+        println!("{finding}");
+    }
+    let failed = findings.iter().any(|finding| finding.grade == Grade::Fail);
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn commands_take_their_configuration_in_both_spellings() {
+        let config = Some(PathBuf::from("a.toml"));
+        assert_eq!(parsed("serve --config a.toml"), Ok(Command::Serve { config: config.clone() }));
+        assert_eq!(parsed("doctor --config=a.toml"), Ok(Command::Doctor { config }));
+        assert_eq!(parsed("check-config"), Ok(Command::CheckConfig { config: None }));
+    }
+
+    #[test]
+    fn a_worker_takes_the_streams_number_or_the_registry_switch() {
+        assert_eq!(parsed("worker 12"), Ok(Command::Worker { registry: false }));
+        assert_eq!(parsed("worker --registry"), Ok(Command::Worker { registry: true }));
+    }
+
+    #[test]
+    fn a_wrong_command_is_refused() {
+        for line in ["", "server", "serve --conf a", "serve --config", "serve --config a --config b", "serve a.toml"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+}

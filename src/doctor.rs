@@ -1,0 +1,163 @@
+//! `weir doctor`: whether this machine can run the server, one line per finding.
+
+use std::fmt;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use weir_actors::clock;
+
+use crate::config::{Config, Faults};
+
+/// 2026-01-01: a clock before this was never set.
+const CLOCK_FLOOR: Duration = Duration::from_secs(1_767_225_600);
+
+/// How serious a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grade {
+    /// Fine.
+    Ok,
+    /// Works, but look at it.
+    Warn,
+    /// The server will not work.
+    Fail,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How serious.
+    pub grade: Grade,
+    /// What was looked at.
+    pub what: &'static str,
+    /// What was found.
+    pub text: String,
+}
+
+impl Finding {
+    fn new(grade: Grade, what: &'static str, text: impl Into<String>) -> Self {
+        Self { grade, what, text: text.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let grade = match self.grade {
+            Grade::Ok => "ok",
+            Grade::Warn => "warn",
+            Grade::Fail => "fail",
+        };
+        write!(f, "{grade:<4}  {:<9}  {}", self.what, self.text)
+    }
+}
+
+/// Looks at everything. With a wrong configuration, its defaults are looked at for the rest.
+pub fn examine(config: Result<Config, Faults>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let config = match config {
+        Ok(config) => {
+            findings.push(Finding::new(Grade::Ok, "config", "no fault"));
+            config
+        }
+        Err(Faults(faults)) => {
+            findings.extend(faults.into_iter().map(|fault| Finding::new(Grade::Fail, "config", fault.to_string())));
+            Config::default()
+        }
+    };
+    findings.extend(config.not_built().into_iter().map(|line| Finding::new(Grade::Warn, "config", line)));
+    findings.push(elements(&config));
+    for (key, listen) in [("http.listen", config.http.listen), ("rtmp.listen", config.rtmp.listen)] {
+        findings.extend(listen.address().map(|address| port(key, address)));
+    }
+    findings.push(data_dir(&config.data.dir));
+    findings.push(wall_clock(clock::wall()));
+    findings
+}
+
+fn elements(config: &Config) -> Finding {
+    match weir_pipelines::elements::missing(config.worker.h264_encoder) {
+        Ok(missing) if missing.is_empty() => Finding::new(Grade::Ok, "gstreamer", "all elements are there"),
+        Ok(missing) => {
+            let list: Vec<String> = missing.iter().map(|(element, package)| format!("{element} ({package})")).collect();
+            Finding::new(Grade::Fail, "gstreamer", format!("missing: {}", list.join(", ")))
+        }
+        Err(error) => Finding::new(Grade::Fail, "gstreamer", error.to_string()),
+    }
+}
+
+fn port(key: &str, address: SocketAddr) -> Finding {
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::new(Grade::Ok, "port", format!("{key} = {address} is free")),
+        Err(error) => Finding::new(Grade::Fail, "port", format!("{key} = {address}: {error}")),
+    }
+}
+
+/// Writes to the directory, or to the nearest parent where it would be made.
+fn data_dir(dir: &Path) -> Finding {
+    let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let Some(existing) = absolute.ancestors().find(|path| path.is_dir()) else {
+        return Finding::new(Grade::Fail, "data", format!("data.dir = {}: no such path", dir.display()));
+    };
+    let probe = existing.join(format!(".weir-doctor-{}", std::process::id()));
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&probe)
+        .and_then(|mut file| file.write_all(b"probe").and_then(|()| file.sync_all()));
+    std::fs::remove_file(&probe).ok();
+    match written {
+        Ok(()) => Finding::new(Grade::Ok, "data", format!("data.dir = {} can be written", dir.display())),
+        Err(error) => Finding::new(Grade::Fail, "data", format!("data.dir = {}: {error}", dir.display())),
+    }
+}
+
+fn wall_clock(now: SystemTime) -> Finding {
+    if now.duration_since(UNIX_EPOCH).is_ok_and(|since| since >= CLOCK_FLOOR) {
+        Finding::new(Grade::Ok, "clock", "set")
+    } else {
+        Finding::new(Grade::Fail, "clock", "before 2026: set it, playlists carry the time of day")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Fault, Listen};
+
+    fn graded(findings: &[Finding], what: &str) -> Vec<Grade> {
+        findings.iter().filter(|finding| finding.what == what).map(|finding| finding.grade).collect()
+    }
+
+    #[test]
+    fn a_taken_port_fails_and_names_its_key() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = Config::default();
+        config.http.listen = Listen::At(taken.local_addr().unwrap());
+        config.rtmp.listen = Listen::Off;
+        let findings = examine(Ok(config));
+        assert_eq!(graded(&findings, "port"), [Grade::Fail]);
+        assert!(findings.iter().any(|finding| finding.text.starts_with("http.listen")), "{findings:?}");
+        assert_eq!(graded(&findings, "clock"), [Grade::Ok]);
+        assert_eq!(graded(&findings, "gstreamer"), [Grade::Ok], "{findings:?}");
+    }
+
+    #[test]
+    fn every_fault_of_the_configuration_is_a_line() {
+        let faults = Faults(vec![Fault::new("a", "x"), Fault::new("b", "y")]);
+        let lines = examine(Err(faults)).iter().map(Finding::to_string).collect::<Vec<_>>();
+        assert!(lines[0].starts_with("fail  config") && lines[0].ends_with("a: x"), "{}", lines[0]);
+        assert!(lines[1].ends_with("b: y"));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_fails() {
+        assert_eq!(data_dir(Path::new("/proc/weir")).grade, Grade::Fail);
+        assert_eq!(data_dir(&std::env::temp_dir().join("weir-none/deep")).grade, Grade::Ok);
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_fails() {
+        assert_eq!(wall_clock(UNIX_EPOCH + Duration::from_secs(5)).grade, Grade::Fail);
+    }
+}
