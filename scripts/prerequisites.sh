@@ -18,11 +18,11 @@ done
 if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
     lacks "Rust >= $needed_rust: see https://rustup.rs, then open a new shell"
 else
-    rust=$(rustc --version | cut -d ' ' -f 2)
+    rust=$(rustc --version 2>/dev/null | cut -d ' ' -f 2)
     if [ "$(printf '%s\n%s\n' "$needed_rust" "${rust%%-*}" | sort -V | head -n 1)" = "$needed_rust" ]; then
         there "Rust $rust"
     else
-        lacks "Rust >= $needed_rust (here: $rust): rustup update stable"
+        lacks "Rust >= $needed_rust (here: ${rust:-none that runs}): rustup update stable"
     fi
 fi
 

@@ -58,8 +58,8 @@ def main():
     options.add_argument("--only", default="", help="comma-separated names")
     options.add_argument("--short", action="store_true")
     chosen = options.parse_args()
-    names = SHORT if chosen.short else list(LINES)
     only = [name for name in chosen.only.split(",") if name]
+    names = [name for name in LINES if not chosen.short or name in SHORT or name in only]
     for name in only:
         if name not in LINES:
             options.error(f"no line is named {name}; there are {', '.join(LINES)}")
