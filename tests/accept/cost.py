@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import time
 
-from report import Failed, Figure, at_most
+from report import Failed, Figure, at_most, pressure
 from server import Encoder, Weir, stop
 from sources import Source
 
@@ -98,4 +98,5 @@ def cpu(short):
         Figure("pairs, Weir / ffmpeg", ", ".join(f"{a:.3f} / {b:.3f}" for a, b in zip(ours, theirs)) + " CPU-s per s"),
         at_most("worker memory, peak", max(peaks), WORKER_MB_GOAL, "MB", 0),
         Figure("frames the encoders could not take", str(dropped), "0", dropped == 0),
+        pressure(),
     ]

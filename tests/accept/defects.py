@@ -124,7 +124,7 @@ def rare_values_in_metadata(c, flv):
     key = rtmp.key_bytes
     rare = (b"\x08\x00\x00\x00\x04"
             + key("date") + b"\x0b" + struct.pack(">dh", 1.7e12, 0)
-            + key("long") + b"\x0c" + struct.pack(">I", 70000) + b"x" * 70000
+            + key("long") + b"\x0c" + struct.pack(">I", 1000) + b"x" * 1000
             + key("typed") + b"\x10" + key("Class") + key("a") + amf(1) + b"\x00\x00\x09"
             + key("bytes") + b"\x02\x00\x02\xff\xfe" + b"\x00\x00\x09")
     go_live(c, flv, metadata=False, before=data(c, amf("@setDataFrame", "onMetaData") + rare))

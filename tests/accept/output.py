@@ -8,7 +8,7 @@ from fractions import Fraction
 import hls
 import probe
 import rtmp_push
-from report import KEPT, Failed, Figure, at_most, empty, equal, wait_until
+from report import Failed, Figure, at_most, empty, equal, pressure, wait_until
 from server import Encoder, Weir
 from sources import Source
 
@@ -88,6 +88,7 @@ def startup(short):
         at_most(f"first whole segment, median of {len(warm)} warm starts", statistics.median(segments), FIRST_SEGMENT_GOAL, "s"),
         Figure("all warm starts, part / segment", ", ".join(f"{p:.2f} / {s:.2f}" for p, s in warm) + " s"),
         Figure("cold start, part / segment", f"{cold[0]:.2f} / {cold[1]:.2f} s"),
+        pressure(),
     ]
 
 

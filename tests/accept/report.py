@@ -106,3 +106,9 @@ def wait_until(what, limit, condition, every=0.05):
         if time.monotonic() > end:
             raise Failed(f"no {what} within {limit:g} s")
         time.sleep(every)
+
+
+def pressure():
+    """CPU pressure of the machine now (PSI some avg10): figures of time mean little when it is high."""
+    with open("/proc/pressure/cpu") as psi:
+        return Figure("CPU pressure at the end, avg10", psi.readline().split("avg10=")[1].split()[0] + " %")
