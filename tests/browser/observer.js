@@ -43,6 +43,9 @@
   /**
    * Pairs each white flash with the beep that belongs to it. Flash: display time of the first white frame. Beep: output time of
    * the first loud sample. Offsets in ms, positive when the beep comes after the flash. Needs `?muted=0`.
+   *
+   * A check for gross errors: a frame lasts 33 ms, and the audio graph adds a delay of its own (10 to 50 ms were seen with a source
+   * without any). The exact figure is taken from the segments.
    */
   window.watchFlashAndBeep = async () => {
     const PAIR_MS = 700;

@@ -77,6 +77,21 @@ test('a pause leaves the viewer behind, and one click returns to live', async ()
   await state(page, 'live');
 });
 
+test('a browser that refuses to play by itself gets a button, not a spinner', async () => {
+  await fixture.broadcast();
+  const page = await context.newPage();
+  await page.addInitScript(() => {
+    const play = HTMLMediaElement.prototype.play;
+    HTMLMediaElement.prototype.play = function () {
+      return navigator.userActivation.hasBeenActive ? play.call(this) : Promise.reject(new DOMException('no gesture', 'NotAllowedError'));
+    };
+  });
+  await page.goto(`${base}/streams/1_7?muted=0`);
+  await state(page, 'paused');
+  await page.locator('#resume').click();
+  await state(page, 'live');
+});
+
 test('an address that names no stream says so and asks the server nothing', async () => {
   const page = await context.newPage();
   const asked = [];

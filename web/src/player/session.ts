@@ -102,9 +102,12 @@ export class Session {
   play(): void {
     this.video.play().catch((cause: unknown) => {
       // Sound needs a gesture of the viewer: start without it rather than not at all.
-      if (!(cause instanceof DOMException) || cause.name !== 'NotAllowedError' || this.video.muted) return;
+      if (!(cause instanceof DOMException) || cause.name !== 'NotAllowedError') return;
       this.video.muted = true;
-      this.video.play().catch(() => this.changed());
+      this.video.play().catch((refusal: unknown) => {
+        // Not even that (a phone that saves power): the viewer gets a button.
+        if (refusal instanceof DOMException && refusal.name === 'NotAllowedError') this.enter('paused');
+      });
     });
   }
 
@@ -214,7 +217,13 @@ export class Session {
   }
 
   private onPlay(): void {
-    if (this.pausedAt === 0 || !this.playing) return;
+    if (!this.playing) {
+      // The gesture that a start without sound waited for: what was loaded meanwhile is old.
+      if (this.state === 'paused') this.engine?.goLive();
+      this.progressAt = performance.now();
+      return;
+    }
+    if (this.pausedAt === 0) return;
     const away = performance.now() - this.pausedAt;
     this.pausedAt = 0;
     this.progressAt = performance.now();
@@ -225,7 +234,7 @@ export class Session {
   private tick(now: number): void {
     const { engine, video } = this;
     if (engine === null) return;
-    if (video.paused && this.playing) {
+    if (video.paused && (this.playing || this.state === 'paused')) {
       if (!video.ended) this.enter('paused');
       return;
     }
