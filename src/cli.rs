@@ -26,11 +26,19 @@ const EXIT_UNAVAILABLE: u8 = 69;
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Command {
-    Serve { config: Option<PathBuf> },
-    CheckConfig { config: Option<PathBuf> },
-    Doctor { config: Option<PathBuf> },
+    Serve {
+        config: Option<PathBuf>,
+    },
+    CheckConfig {
+        config: Option<PathBuf>,
+    },
+    Doctor {
+        config: Option<PathBuf>,
+    },
     /// A media worker, for the server's own use; `registry` only scans GStreamer's plugins.
-    Worker { registry: bool },
+    Worker {
+        registry: bool,
+    },
     Version,
     Help,
 }

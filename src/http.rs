@@ -73,11 +73,21 @@ pub fn routes(api: Api, shelf: web::Data<Shelf>) -> impl FnOnce(&mut ServiceConf
             .app_data(web::Data::new(api))
             .app_data(shelf)
             .app_data(web::PayloadConfig::new(body::MAX_BODY))
-            .app_data(web::QueryConfig::default().error_handler(|error, _| ApiError::BadRequest(error.to_string()).into()))
+            .app_data(
+                web::QueryConfig::default().error_handler(|error, _| ApiError::BadRequest(error.to_string()).into()),
+            )
             .configure(delivery::configure(delivery))
             .configure(player::configure)
-            .service(resource("/healthz", "GET, HEAD").route(web::get().to(health::healthz)).route(web::head().to(health::healthz)))
-            .service(resource("/readyz", "GET, HEAD").route(web::get().to(health::readyz)).route(web::head().to(health::readyz)))
+            .service(
+                resource("/healthz", "GET, HEAD")
+                    .route(web::get().to(health::healthz))
+                    .route(web::head().to(health::healthz)),
+            )
+            .service(
+                resource("/readyz", "GET, HEAD")
+                    .route(web::get().to(health::readyz))
+                    .route(web::head().to(health::readyz)),
+            )
             .service(resource("/openapi.json", "GET").route(web::get().to(openapi::openapi)))
             .service(streaming())
             .service(operations())
@@ -90,7 +100,9 @@ fn streaming() -> impl HttpServiceFactory {
     web::scope("/streaming")
         .wrap(from_fn(auth::require_key))
         .service(
-            resource("/streams", "GET, POST").route(web::get().to(streams::list)).route(web::post().to(streams::create)),
+            resource("/streams", "GET, POST")
+                .route(web::get().to(streams::list))
+                .route(web::post().to(streams::create)),
         )
         .service(
             resource("/streams/{id}", "GET, PATCH, DELETE")

@@ -31,7 +31,8 @@ pub trait Tree: Send + Sync {
 impl<A> Tree for Addr<A>
 where
     A: Actor + Handler<PutStream> + Handler<RemoveStream> + Handler<GetTree> + Handler<GetStream>,
-    A::Context: ToEnvelope<A, PutStream> + ToEnvelope<A, RemoveStream> + ToEnvelope<A, GetTree> + ToEnvelope<A, GetStream>,
+    A::Context:
+        ToEnvelope<A, PutStream> + ToEnvelope<A, RemoveStream> + ToEnvelope<A, GetTree> + ToEnvelope<A, GetStream>,
 {
     fn put_stream(&self, spec: StreamSpec) -> Answer<'_, Vec<ClosedSession>> {
         let answer = self.send(PutStream(spec));

@@ -43,10 +43,7 @@ pub fn apply(given: &Map<String, Value>, to: &mut StreamFields, sets: &[QualityS
     input.number("dvr_duration", &mut duration);
     match duration {
         Some(seconds) if DVR_SECONDS.contains(&seconds) => to.dvr_duration = seconds,
-        _ => input.wrong(
-            "dvr_duration",
-            &format!("must be within {} and {}", DVR_SECONDS.start(), DVR_SECONDS.end()),
-        ),
+        _ => input.wrong("dvr_duration", &format!("must be within {} and {}", DVR_SECONDS.start(), DVR_SECONDS.end())),
     }
     input.ids("broadcast_ids", &mut to.broadcast_ids);
     if !input.errors.is_empty() {

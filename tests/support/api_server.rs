@@ -1,0 +1,182 @@
+//! The HTTP side of the server on a free port, over a real store and a tree that only remembers what it was told.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use serde_json::Value;
+use weir::config::{Config, Secret};
+use weir::http::health::Readiness;
+use weir::http::{Api, guard_plain, routes, trace};
+use weir::shelf::{NumberStore, Reservation, Shelf};
+use weir::store::Store;
+use weir::tree::{Answer, Tree};
+use weir_actors::control::{ClosedSession, StreamSpec};
+use weir_actors::status::{JournalEntry, StatusBoard, StreamDetail, TreeNode};
+use weir_media::id::{SessionId, Slot, StreamId};
+use weir_media::package::Numbers;
+
+pub const KEY: &str = "1234$test-key";
+
+/// What the tree was told, in order: each stream as it was put, `None` when it was removed.
+pub type Told = Arc<Mutex<Vec<(StreamId, Option<StreamSpec>)>>>;
+
+/// A tree with one session that closes on every change, in `took`.
+#[derive(Clone, Default)]
+struct FakeTree {
+    told: Told,
+    took: Arc<Mutex<Option<Duration>>>,
+}
+
+impl Tree for FakeTree {
+    fn put_stream(&self, spec: StreamSpec) -> Answer<'_, Vec<ClosedSession>> {
+        self.told.lock().unwrap().push((spec.id, Some(spec)));
+        let took = *self.took.lock().unwrap();
+        Box::pin(async move { Ok(vec![ClosedSession { session: SessionId(5), slot: Slot::Primary, took }]) })
+    }
+
+    fn remove_stream(&self, id: StreamId) -> Answer<'_, Vec<ClosedSession>> {
+        self.told.lock().unwrap().push((id, None));
+        Box::pin(async { Ok(vec![]) })
+    }
+
+    fn tree(&self) -> Answer<'_, TreeNode> {
+        let node = TreeNode {
+            actor: "Root",
+            name: "root".into(),
+            state: "running".into(),
+            restarts: 0,
+            generation: 0,
+            last_exit: None,
+            pid: None,
+            children: vec![],
+        };
+        Box::pin(async { Ok(node) })
+    }
+
+    fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>> {
+        let known = self
+            .told
+            .lock()
+            .unwrap()
+            .iter()
+            .rev()
+            .find(|(told, _)| *told == id)
+            .is_some_and(|(_, spec)| spec.is_some());
+        let at = std::time::UNIX_EPOCH + Duration::from_millis(1_696_118_461_007);
+        let detail = StreamDetail {
+            id,
+            state: "idle".into(),
+            on_air: None,
+            slots: vec![],
+            pipeline: None,
+            journal: vec![JournalEntry { seq: 1, at, text: "known".into() }],
+        };
+        Box::pin(async move { Ok(known.then_some(detail)) })
+    }
+}
+
+struct NoNumbers;
+
+impl NumberStore for NoNumbers {
+    fn reserve(&self, _: StreamId, _: Numbers, _: Reservation) {}
+}
+
+/// A running server; its thread ends with the test process.
+pub struct ApiServer {
+    pub address: SocketAddr,
+    pub board: StatusBoard,
+    pub readiness: Readiness,
+    pub told: Told,
+    /// How long the fake session takes to close; `None` means that it does not.
+    pub took: Arc<Mutex<Option<Duration>>>,
+    dir: PathBuf,
+    agent: ureq::Agent,
+}
+
+impl ApiServer {
+    pub fn start() -> Self {
+        Self::with("127.0.0.1", Config::default())
+    }
+
+    /// On an address of this machine.
+    pub fn with(ip: &str, mut config: Config) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("weir-api-{}-{next}", std::process::id()));
+        config.data.dir = dir.clone();
+        let tree = FakeTree { took: Arc::new(Mutex::new(Some(Duration::from_millis(7)))), ..FakeTree::default() };
+        let (told, took) = (tree.told.clone(), tree.took.clone());
+        let (board, ip) = (StatusBoard::default(), ip.to_owned());
+        let (started, waiting) = mpsc::channel();
+        let seen = board.clone();
+        std::thread::spawn(move || {
+            actix_rt::System::new().block_on(async move {
+                let store = Store::open(&config.data.dir).await.unwrap();
+                let api = Api::new(Arc::new(config), Secret::new(KEY), store, seen, Arc::new(tree));
+                let readiness = api.readiness.clone();
+                let shelf = web::Data::new(Shelf::new(Arc::new(NoNumbers), Duration::from_secs(600)));
+                let server = HttpServer::new(move || {
+                    App::new()
+                        .configure(routes(api.clone(), shelf.clone()))
+                        .wrap(from_fn(guard_plain))
+                        .wrap(from_fn(trace))
+                })
+                .workers(2)
+                .disable_signals()
+                .bind((ip, 0))
+                .unwrap();
+                started.send((server.addrs()[0], readiness)).unwrap();
+                server.run().await.unwrap();
+            });
+        });
+        let (address, readiness) = waiting.recv_timeout(Duration::from_secs(20)).expect("the server starts");
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_secs(20)))
+            .build()
+            .into();
+        Self { address, board, readiness, told, took, dir, agent }
+    }
+
+    /// Status and body text of a request with these headers.
+    pub fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = self.agent.run(request.body(body).unwrap()).expect("answer");
+        (response.status().as_u16(), response.body_mut().read_to_string().expect("text"))
+    }
+
+    /// The same with the API key; a JSON answer, null when it is empty.
+    pub fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let key = format!("APIKey {KEY}");
+        let headers = [("authorization", key.as_str()), ("content-type", "application/json")];
+        let (status, text) = self.raw(method, path, &headers, text.as_bytes());
+        (status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("json") })
+    }
+
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        self.call("GET", path, &Value::Null)
+    }
+
+    /// A new stream.
+    pub fn create(&self, body: &Value) -> Value {
+        let (status, stream) = self.call("POST", "/streaming/streams", body);
+        assert_eq!(status, 200, "{stream}");
+        stream
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.dir).ok();
+    }
+}
