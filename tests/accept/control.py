@@ -10,6 +10,7 @@ import time
 import defects
 import hls
 import rtmp_push
+from cost import peak_mb
 from report import KEPT, ROOT, Failed, Figure, at_most, empty, equal, wait_until
 from server import API_KEY, Encoder, Weir, binary, free_ports
 from sources import Source
@@ -29,11 +30,6 @@ def gcore(short):
     if done.returncode != 0:
         raise Failed(done.stderr.strip()[-400:])
     return [Figure(**figure) for figure in json.loads(done.stdout)]
-
-
-def resident_mb(pid):
-    with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
 
 
 def hostile_case(weir, case, flv, url):
@@ -83,7 +79,7 @@ def defects_line(short):
             weir.wait_playable(running)
             presentation = hls.Presentation(weir.http, running["hls_cmaf_url"])
             before = (weir.worker(running), weir.detail(running)["slots"][0]["session"]["id"])
-            grown_from = resident_mb(weir.process.pid)
+            grown_from = peak_mb(weir.process.pid)
             watch = hls.PartWatch(presentation, presentation.variants[0].url)
             watch.start()
 
@@ -94,7 +90,7 @@ def defects_line(short):
                 if why:
                     harmed[name] = why
             weir.alive()
-            grown = resident_mb(weir.process.pid) - grown_from
+            grown = peak_mb(weir.process.pid) - grown_from
             refused = {}
             for name, case in defects.LEGAL.items():
                 why = legal_case(weir, case, flv)
@@ -107,7 +103,7 @@ def defects_line(short):
     return [
         empty(f"hostile cases (of {len(defects.HOSTILE)}) that harmed the process", [f"{n}: {why}" for n, why in harmed.items()]),
         empty(f"legal cases (of {len(defects.LEGAL)}) that were not taken", [f"{name}: {why}" for name, why in refused.items()]),
-        at_most("memory growth of the control process", grown, 64, "MB", 0),
+        at_most("growth of the control process's peak memory", grown, 64, "MB", 0),
         equal("running stream keeps worker and session", after == before, True),
         at_most("longest wait for a new part of the running stream", longest, PART_GAP_LIMIT, "s"),
         empty("playlist faults of the running stream", watch.faults),
