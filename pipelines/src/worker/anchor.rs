@@ -3,7 +3,8 @@
 //! `offset = arrival - dts`, taken from the earliest unit of the first [`SETTLE`] and then frozen: the least delayed unit
 //! tells most about the source's clock. Both tracks of an input share it, and that keeps its lip sync. Afterwards it only
 //! - moves in steps of [`NUDGE`] per [`WINDOW`] when a whole window arrived early or late (clocks drift by tens of ppm),
-//! - is taken anew when a unit is later than [`LATE`] or earlier than [`EARLY`] (the source restarted or its clock jumped).
+//! - is taken anew when a unit is later than [`LATE`] or earlier than [`EARLY`], or decoding times go back by more than [`BACK`]:
+//!   the source restarted or its clock jumped.
 
 /// How long after its first unit an offset follows the earliest arrival, nanoseconds.
 pub const SETTLE: i64 = 100_000_000;
@@ -11,6 +12,8 @@ pub const SETTLE: i64 = 100_000_000;
 pub const LATE: i64 = 1_500_000_000;
 /// A unit earlier than this moves the anchor, nanoseconds.
 pub const EARLY: i64 = 2_000_000_000;
+/// Decoding times only rise; a step back by more than this is no rounding but another timeline, nanoseconds.
+const BACK: i64 = 250_000_000;
 /// Period of the drift correction, nanoseconds.
 const WINDOW: i64 = 10_000_000_000;
 /// Drift below this is jitter, nanoseconds.
@@ -22,6 +25,7 @@ const NUDGE: i64 = 2_000_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Anchor {
     offset: i64,
+    last: i64,
     set_at: i64,
     window_end: i64,
     least_lateness: i64,
@@ -31,16 +35,24 @@ pub struct Anchor {
 impl Anchor {
     /// Takes the offset from a unit that arrives `now`.
     pub fn new(now: i64, dts: i64) -> Self {
-        Self { offset: now - dts, set_at: now, window_end: now + WINDOW, least_lateness: i64::MAX, phased: false }
+        Self {
+            offset: now - dts,
+            last: dts,
+            set_at: now,
+            window_end: now + WINDOW,
+            least_lateness: i64::MAX,
+            phased: false,
+        }
     }
 
     /// Follows a further unit; `true` when the anchor was taken anew and all that was mapped before is void.
     pub fn arrived(&mut self, now: i64, dts: i64) -> bool {
         let lateness = now - (dts + self.offset);
-        if !(-EARLY..=LATE).contains(&lateness) {
+        if !(-EARLY..=LATE).contains(&lateness) || dts < self.last - BACK {
             *self = Self::new(now, dts);
             return true;
         }
+        self.last = dts;
         if !self.settled(now) {
             self.offset += lateness.min(0);
             return false;
@@ -124,10 +136,19 @@ mod tests {
         let mut anchor = Anchor::new(0, 0);
         assert!(!anchor.arrived(3_000 * MS, 1_600 * MS));
         assert!(!anchor.arrived(3_000 * MS, 4_900 * MS));
+        let mut anchor = Anchor::new(0, 0);
         assert!(anchor.arrived(3_000 * MS, 1_400 * MS));
         assert_eq!(anchor.wall(1_400 * MS), 3_000 * MS);
         assert!(anchor.arrived(3_100 * MS, 900_000 * MS));
         assert_eq!(anchor.wall(900_000 * MS), 3_100 * MS);
+    }
+
+    #[test]
+    fn decoding_times_that_go_back_take_the_anchor_anew() {
+        let mut anchor = Anchor::new(0, 0);
+        assert!(!anchor.arrived(1_000 * MS, 1_000 * MS));
+        assert!(!anchor.arrived(1_040 * MS, 990 * MS));
+        assert!(anchor.arrived(1_080 * MS, 600 * MS));
     }
 
     #[test]

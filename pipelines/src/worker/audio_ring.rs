@@ -67,7 +67,7 @@ impl AudioRing {
                 0
             }
         };
-        if gap > LONGEST_HOLE || gap < -LONGEST_HOLE {
+        if !(-LONGEST_HOLE..=LONGEST_HOLE).contains(&gap) {
             self.samples.clear();
             self.first = at;
             self.skew = 0.0;

@@ -1,11 +1,14 @@
 //! Throw-away decoders of one input: a pipeline for its video and one for its audio, so that neither can hurt the other.
 //!
 //! Units go in without waiting: a full pipeline refuses them. What comes out goes to the input's [`super::session::Session`], where a
-//! full queue holds the decoder. An error ends the pipeline; its owner builds a new one. Timestamps inside are
-//! shifted by [`SHIFT`] because GStreamer has none below zero.
+//! full queue holds the decoder. An error ends the pipeline; its owner builds a new one.
+//!
+//! GStreamer knows no time below zero and its decoders do not follow one that goes back. Inside, timestamps are therefore
+//! shifted, first by [`SHIFT`], and after a jump of the source's clock by whatever lets them rise on; what then still comes
+//! from before the jump is dropped.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gst_app::{AppSink, AppSinkCallbacks, AppSrc};
 use weir_media::access_unit::AccessUnit;
@@ -18,18 +21,31 @@ use super::elements::{Ending, Pipeline};
 use super::session::Session;
 use super::stage::Stage;
 
-/// Added to every timestamp, nanoseconds: 2,000 h, more than the 32 bits of milliseconds that RTMP has.
+/// Added to every timestamp at first, nanoseconds: 2,000 h, more than the 32 bits of milliseconds that RTMP has.
 const SHIFT: i64 = 2_000 * 3_600 * 1_000_000_000;
 /// Compressed units a decoder holds: a 4 s GOP at 60 fps and what arrives while it is caught up with.
 const UNITS: u64 = 600;
 /// Bytes of them.
 const BYTES: u64 = 16 << 20;
+/// How far inner timestamps step at a jump of the source's clock, nanoseconds.
+const STEP: i64 = 1_000_000_000;
 /// Longest wait of a held decoder before it looks again whether it should end, nanoseconds.
 const LOOK: i64 = 200_000_000;
+
+/// How inner timestamps relate to the source's since its clock last jumped.
+#[derive(Clone, Copy, Debug)]
+struct Era {
+    shift: i64,
+    /// Inner timestamps before this are from before the jump.
+    begin: i64,
+}
 
 /// A decoder of one track.
 pub struct Decoder {
     source: AppSrc,
+    era: Arc<Mutex<Era>>,
+    /// Latest inner decoding time.
+    latest: i64,
     stopped: Arc<AtomicBool>,
     stage: Arc<Stage>,
     // Stops the pipeline, after `drop` has released its callback.
@@ -87,14 +103,20 @@ impl Decoder {
         let (source, sink) = (pipeline.element::<AppSrc>("source")?, pipeline.element::<AppSink>("sink")?);
         source.set_caps(Some(caps));
         let stopped = Arc::new(AtomicBool::new(false));
-        let (held, shared) = (stopped.clone(), stage.clone());
+        let era = Arc::new(Mutex::new(Era { shift: SHIFT, begin: i64::MIN }));
+        let (held, shared, eras) = (stopped.clone(), stage.clone(), era.clone());
         let callbacks = AppSinkCallbacks::builder().new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             let Some((buffer, pts)) = sample.buffer_owned().and_then(|buffer| buffer.pts().map(|pts| (buffer, pts)))
             else {
                 return Ok(gst::FlowSuccess::Ok);
             };
-            let is_video = sample.caps().is_some_and(|caps| caps.structure(0).is_some_and(|s| s.name() == "video/x-raw"));
+            let (pts, Era { shift, begin }) = (pts.nseconds() as i64, *lock(&eras));
+            if pts < begin {
+                return Ok(gst::FlowSuccess::Ok);
+            }
+            let is_video =
+                sample.caps().is_some_and(|caps| caps.structure(0).is_some_and(|s| s.name() == "video/x-raw"));
             let mut inputs = shared.lock();
             loop {
                 if held.load(Ordering::Acquire) {
@@ -102,7 +124,7 @@ impl Decoder {
                 }
                 let session = inputs.sessions.get_mut(&id).ok_or(gst::FlowError::Flushing)?;
                 if if is_video { session.picture_room() } else { session.audio_room() } {
-                    deliver(&shared, session, buffer, pts.nseconds() as i64 - SHIFT);
+                    deliver(&shared, session, buffer, pts - shift);
                     inputs.delivered += 1;
                     shared.delivered.notify_all();
                     return Ok(gst::FlowSuccess::Ok);
@@ -112,18 +134,27 @@ impl Decoder {
         });
         sink.set_callbacks(callbacks.build());
         pipeline.play()?;
-        Ok(Self { source, stopped, stage: stage.clone(), pipeline })
+        Ok(Self { source, era, latest: 0, stopped, stage: stage.clone(), pipeline })
+    }
+
+    /// The source's clock jumped to `dts`: nothing from before it is delivered any more.
+    pub fn jump(&mut self, dts: i64) {
+        let inner = self.latest + STEP;
+        *lock(&self.era) = Era { shift: inner - dts, begin: inner - STEP / 2 };
     }
 
     /// Hands over a unit.
-    pub fn push(&self, unit: &AccessUnit) -> Result<(), Full> {
+    pub fn push(&mut self, unit: &AccessUnit) -> Result<(), Full> {
         if self.source.current_level_buffers() >= UNITS || self.source.current_level_bytes() >= BYTES {
             return Err(Full);
         }
+        let shift = lock(&self.era).shift;
+        let (pts, dts) = (unit.pts.as_nanos().saturating_add(shift), unit.dts.as_nanos().saturating_add(shift));
+        self.latest = self.latest.max(dts);
         let mut buffer = gst::Buffer::from_slice(unit.data.clone());
         if let Some(buffer) = buffer.get_mut() {
-            buffer.set_pts(shifted(unit.pts.as_nanos()));
-            buffer.set_dts(shifted(unit.dts.as_nanos()));
+            buffer.set_pts(time(pts));
+            buffer.set_dts(time(dts));
             if !unit.keyframe {
                 buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
@@ -166,8 +197,12 @@ impl Drop for Decoder {
     }
 }
 
-fn shifted(ns: i64) -> gst::ClockTime {
-    gst::ClockTime::from_nseconds(ns.saturating_add(SHIFT).max(0) as u64)
+fn time(inner: i64) -> gst::ClockTime {
+    gst::ClockTime::from_nseconds(inner.max(0) as u64)
+}
+
+fn lock(era: &Mutex<Era>) -> MutexGuard<'_, Era> {
+    era.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn video_caps(config: &VideoConfig) -> gst::Caps {

@@ -37,6 +37,8 @@ pub struct Input {
     audio_failures: u32,
     /// Pictures that were decoded when the last failure happened.
     failed_at: u64,
+    /// It was to fix the output and gave no picture: another one shall.
+    pub doubtful: bool,
     /// Failures and overflows so far.
     pub errors: u64,
     /// Why nothing more is read from it.
@@ -61,6 +63,7 @@ impl Input {
             video_failures: 0,
             audio_failures: 0,
             failed_at: 0,
+            doubtful: false,
             errors: 0,
             rejected: None,
         }
@@ -103,8 +106,14 @@ impl Input {
     /// Forgets the canvas, which was another input's that turned out undecodable.
     pub fn unset_canvas(&mut self) {
         self.canvas = None;
+        // Its callback has ended when this returns, so nothing of the wrong size can follow.
         self.video = None;
         self.awaiting_keyframe = true;
+        // Its next keyframe is the first one as far as the output is concerned.
+        self.first_arrival = None;
+        if let Some(session) = self.stage.lock().sessions.get_mut(&self.session) {
+            session.forget_pictures();
+        }
     }
 
     /// A frame.
@@ -124,8 +133,9 @@ impl Input {
         }
         let (now, dts) = (self.stage.clock.now(), unit.dts.as_nanos());
         self.first_arrival.get_or_insert(now);
-        if let Some(session) = self.stage.lock().sessions.get_mut(&self.session) {
-            session.video_arrived(now, dts);
+        let jumped = self.stage.lock().sessions.get_mut(&self.session).is_some_and(|s| s.video_arrived(now, dts));
+        if jumped {
+            self.video.iter_mut().chain(&mut self.audio).for_each(|decoder| decoder.jump(dts));
         }
         if let Some(rate) = &mut self.rate {
             rate.frame(dts, now);
@@ -156,7 +166,7 @@ impl Input {
             }
             self.awaiting_keyframe = false;
         }
-        let Some(decoder) = &self.video else { return };
+        let Some(decoder) = &mut self.video else { return };
         let fits = decoder.push(unit).is_ok();
         if !fits {
             self.awaiting_keyframe = true;
@@ -182,7 +192,7 @@ impl Input {
                 Err(_) => return self.audio_failures = u32::MAX,
             }
         }
-        let Some(decoder) = &self.audio else { return };
+        let Some(decoder) = &mut self.audio else { return };
         let fits = decoder.push(unit).is_ok();
         self.errors += u64::from(!fits);
         if let (true, Some(session)) = (fits, self.stage.lock().sessions.get_mut(&self.session)) {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use weir_media::grid::{AAC_FRAME, SAMPLE_RATE};
+use weir_media::id::SessionId;
 use weir_media::protocol::{FromWorker, Output};
 
 use super::WorkerError;
@@ -38,8 +39,8 @@ pub struct Start {
     pub output: Output,
     /// First output frame; 0, or where an earlier worker stopped.
     pub first_frame: u64,
-    /// Continue a broadcast: do not wait long for a picture.
-    pub resumed: bool,
+    /// The input whose first picture is waited for; `None` continues a broadcast, which does not wait long for anything.
+    pub chosen: Option<SessionId>,
 }
 
 /// Starts the mixer thread. It sends [`FromWorker::Output`] when the first picture is there, runs until
@@ -80,7 +81,7 @@ struct Mixer {
 
 impl Mixer {
     fn run(mut self, start: Start, outbox: Outbox) {
-        if !self.first_picture(start.resumed) {
+        if !self.first_picture(start.chosen) {
             return;
         }
         outbox.send(FromWorker::Output(start.output));
@@ -114,8 +115,8 @@ impl Mixer {
         self.encoder.drain(Instant::now() + DRAIN);
     }
 
-    /// Waits until an input can be shown; `false` when the mixer has to end.
-    fn first_picture(&self, resumed: bool) -> bool {
+    /// Waits until there is something to show; `false` when the mixer has to end.
+    fn first_picture(&self, chosen: Option<SessionId>) -> bool {
         let started = self.stage.clock.now();
         let mut inputs = self.stage.lock();
         loop {
@@ -123,9 +124,11 @@ impl Mixer {
             if inputs.stopping {
                 return false;
             }
-            if inputs.sessions.values().any(|session| session.ready(now))
-                || (resumed && now - started > RESUME_PATIENCE)
-            {
+            let ready = match chosen {
+                Some(chosen) => inputs.sessions.get(&chosen).is_some_and(|session| session.ready(now)),
+                None => now - started > RESUME_PATIENCE || inputs.sessions.values().any(|session| session.ready(now)),
+            };
+            if ready {
                 return true;
             }
             inputs = self.stage.wait(&self.stage.delivered, inputs, 10_000_000);

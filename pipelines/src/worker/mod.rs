@@ -50,6 +50,8 @@ use self::stage::Stage;
 const LOOK: Duration = Duration::from_millis(50);
 /// Time between two reports, nanoseconds.
 const REPORT: i64 = 250_000_000;
+/// How long an input that fixed the output has for its first picture when there is another one, nanoseconds.
+const DOUBT: i64 = 1_000_000_000;
 /// How long a closed input is kept after its last picture, nanoseconds.
 const LINGER: i64 = 1_000_000_000;
 
@@ -81,7 +83,7 @@ pub enum WorkerError {
 
 /// Runs a worker on `socket` until it is stopped, orphaned or broken.
 pub fn run(socket: UnixStream) -> Result<(), WorkerError> {
-    let mut messages = Messages::new(socket.try_clone()?);
+    let mut messages = Messages::new(socket.try_clone()?)?;
     let spec = loop {
         match messages.next()? {
             Some(ToWorker::Start(spec)) => break spec,
@@ -115,28 +117,26 @@ pub fn scan_plugins() -> Result<(), WorkerError> {
 struct Messages {
     socket: UnixStream,
     buffer: BytesMut,
+    chunk: Vec<u8>,
 }
 
 impl Messages {
-    fn new(socket: UnixStream) -> Self {
-        Self { socket, buffer: BytesMut::new() }
+    fn new(socket: UnixStream) -> Result<Self, WorkerError> {
+        socket.set_read_timeout(Some(LOOK))?;
+        Ok(Self { socket, buffer: BytesMut::new(), chunk: vec![0; 64 << 10] })
     }
 
     /// The next message; `None` when none came for a while.
     fn next(&mut self) -> Result<Option<ToWorker>, WorkerError> {
-        self.socket.set_read_timeout(Some(LOOK))?;
-        let mut chunk = [0u8; 64 << 10];
         loop {
             if let Some(message) = decode(&mut self.buffer)? {
                 return Ok(Some(message));
             }
-            match self.socket.read(&mut chunk) {
+            match self.socket.read(&mut self.chunk) {
                 Ok(0) => return Err(WorkerError::Orphaned),
-                Ok(length) => self.buffer.extend_from_slice(&chunk[..length]),
+                Ok(length) => self.buffer.extend_from_slice(&self.chunk[..length]),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error)
-                    if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
-                {
+                Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
                     return Ok(None);
                 }
                 Err(error) => return Err(error.into()),
@@ -150,8 +150,8 @@ struct Running {
     encoder: Arc<Encoder>,
     mixer: JoinHandle<()>,
     output: Output,
-    /// The input whose shape was taken; its rejection before a first picture voids the choice.
-    chosen: Option<SessionId>,
+    /// The input whose shape was taken, and when. Nothing is published before its first picture.
+    chosen: Option<(SessionId, i64)>,
 }
 
 struct Worker {
@@ -244,10 +244,10 @@ impl Worker {
         self.inputs.insert(session, input);
     }
 
-    /// The first input whose shape is known fixes the output.
+    /// The first input whose shape is known fixes the output, unless it turns out undecodable before its first picture.
     fn choose_output(&mut self) -> Result<(), WorkerError> {
         let now = self.stage.clock.now();
-        let chosen = self.inputs.iter().filter(|(_, input)| input.rejected.is_none());
+        let chosen = self.inputs.iter().filter(|(_, input)| input.rejected.is_none() && !input.doubtful);
         let Some((session, shape)) = chosen.filter_map(|(id, input)| Some((*id, input.shape(now)?))).next() else {
             return Ok(());
         };
@@ -260,20 +260,16 @@ impl Worker {
         self.start_output(output, 0, Some(session))
     }
 
-    fn start_output(
-        &mut self,
-        output: Output,
-        first_frame: u64,
-        chosen: Option<SessionId>,
-    ) -> Result<(), WorkerError> {
+    fn start_output(&mut self, output: Output, first_frame: u64, chosen: Option<SessionId>) -> Result<(), WorkerError> {
         let canvas = output.renditions.first().ok_or(WorkerError::NoRendition)?;
         // Decoders first: they work while the encoders start.
         for input in self.inputs.values_mut() {
             input.set_canvas(canvas.width, canvas.height);
         }
         let encoder = Arc::new(Encoder::start(&self.spec, &output, &self.outbox)?);
-        let start = mixer::Start { output: output.clone(), first_frame, resumed: chosen.is_none() };
+        let start = mixer::Start { output: output.clone(), first_frame, chosen };
         let mixer = mixer::spawn(self.stage.clone(), encoder.clone(), start, self.outbox.clone())?;
+        let chosen = chosen.map(|session| (session, self.stage.clock.now()));
         self.running = Some(Running { encoder, mixer, output, chosen });
         Ok(())
     }
@@ -300,7 +296,7 @@ impl Worker {
                 gone.push(*id);
             }
         }
-        self.void_choice();
+        self.void_choice(now);
         for id in gone {
             self.inputs.remove(&id);
             self.stage.lock().sessions.remove(&id);
@@ -311,19 +307,26 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes back an output that was fixed by an input that has turned out undecodable, while nothing is published.
-    fn void_choice(&mut self) {
-        let Some(chosen) = self.running.as_ref().and_then(|running| running.chosen) else { return };
-        let undecodable = self.inputs.get(&chosen).is_none_or(|input| input.rejected.is_some());
-        let published = {
+    /// Takes back a choice whose input does not decode, while nothing is published: at once when that input is rejected or gone,
+    /// after [`DOUBT`] when another one could be chosen.
+    fn void_choice(&mut self, now: i64) {
+        let Some((chosen, at)) = self.running.as_ref().and_then(|running| running.chosen) else { return };
+        let gone = self.inputs.get(&chosen).is_none_or(|input| input.rejected.is_some());
+        let mut others = self.inputs.iter().filter(|(id, _)| **id != chosen);
+        let replaceable = now - at > DOUBT && others.any(|(_, input)| !input.doubtful && input.shape(now).is_some());
+        let decoded = {
             let inputs = self.stage.lock();
-            inputs.frames > 0 || inputs.sessions.values().any(|session| session.decoded_pictures > 0)
+            inputs.frames > 0 || inputs.sessions.get(&chosen).is_some_and(|session| session.decoded_pictures > 0)
         };
-        if undecodable && !published {
-            self.stop_output();
-            self.stage.lock().stopping = false;
-            self.inputs.values_mut().for_each(Input::unset_canvas);
+        if decoded || !(gone || replaceable) {
+            return;
         }
+        if let Some(input) = self.inputs.get_mut(&chosen) {
+            input.doubtful = true;
+        }
+        self.stop_output();
+        self.stage.lock().stopping = false;
+        self.inputs.values_mut().for_each(Input::unset_canvas);
     }
 
     fn report(&mut self, now: i64) -> Result<(), WorkerError> {

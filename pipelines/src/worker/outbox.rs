@@ -7,11 +7,14 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use weir_media::protocol::{FromWorker, encode};
 
-/// Messages in the queue.
-const DEPTH: usize = 512;
+/// Messages in the queue: some 15 s of parts.
+const DEPTH: usize = 128;
+/// A control process that takes nothing for so long is gone.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A sender; cloning shares the queue.
 #[derive(Clone)]
@@ -20,6 +23,7 @@ pub struct Outbox(SyncSender<FromWorker>);
 impl Outbox {
     /// Starts the writing thread, which ends when all senders are gone and everything is written.
     pub fn start(socket: UnixStream) -> std::io::Result<(Self, JoinHandle<()>)> {
+        socket.set_write_timeout(Some(PATIENCE))?;
         let (sender, receiver) = sync_channel(DEPTH);
         let writer = std::thread::Builder::new().name("outbox".into()).spawn(move || write(socket, &receiver))?;
         Ok((Self(sender), writer))

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::anchor::{Anchor, EARLY};
+use super::anchor::Anchor;
 use super::audio_ring::{AudioRing, Sample, sample_number};
 use super::timeline::Timeline;
 
@@ -58,18 +58,20 @@ impl<P: Clone> Session<P> {
     }
 
     /// A video unit arrived. It alone moves the anchor: a source has one clock, and video is what is never missing.
-    pub fn video_arrived(&mut self, now: i64, dts: i64) {
-        match &mut self.anchor {
-            None => self.anchor = Some(Anchor::new(now, dts)),
-            Some(anchor) => {
-                if anchor.arrived(now, dts) {
-                    self.pictures.clear();
-                    self.audio.clear();
-                    self.shown_until = None;
-                    self.fed_audio = None;
-                }
-            }
+    /// `true` when the source's clock jumped: what is queued is void, and so is what decoders still hold.
+    pub fn video_arrived(&mut self, now: i64, dts: i64) -> bool {
+        let Some(anchor) = &mut self.anchor else {
+            self.anchor = Some(Anchor::new(now, dts));
+            return false;
+        };
+        let jumped = anchor.arrived(now, dts);
+        if jumped {
+            self.pictures.clear();
+            self.audio.clear();
+            self.shown_until = None;
+            self.fed_audio = None;
         }
+        jumped
     }
 
     /// A video unit went to the decoder.
@@ -92,6 +94,14 @@ impl<P: Clone> Session<P> {
         self.fed_audio = None;
     }
 
+    /// Drops every picture: they have a size that is no longer wanted.
+    pub fn forget_pictures(&mut self) {
+        self.pictures.clear();
+        self.current = None;
+        self.shown_until = None;
+        self.fed_video = None;
+    }
+
     /// The decoder may hand over another picture.
     pub fn picture_room(&self) -> bool {
         self.pictures.len() < PICTURES
@@ -102,14 +112,12 @@ impl<P: Clone> Session<P> {
         self.audio.has_room()
     }
 
-    /// A decoded picture. One from before a jump of the source's clock, which would block the queue, is dropped.
+    /// A decoded picture.
     pub fn picture(&mut self, now: i64, pts: i64, picture: P) {
         self.decoded_pictures += 1;
         self.decoded_until = Some(pts);
         self.decoded_at = Some(now);
-        if self.due(pts).is_some_and(|due| due - now <= 2 * EARLY) {
-            self.pictures.push_back((pts, picture));
-        }
+        self.pictures.push_back((pts, picture));
     }
 
     /// Decoded sound that starts at `pts`.
@@ -166,9 +174,8 @@ impl<P: Clone> Session<P> {
         let (Some(anchor), false) = (&self.anchor, self.closed) else { return false };
         let reached = |fed: Option<i64>, t: i64| fed.is_some_and(|fed| anchor.wall(fed) + self.delay >= t);
         let slack = HYSTERESIS;
-        let picture = self.pictures.is_empty()
-            && reached(self.fed_video, t + slack)
-            && !reached(self.shown_until, t - slack);
+        let picture =
+            self.pictures.is_empty() && reached(self.fed_video, t + slack) && !reached(self.shown_until, t - slack);
         let needed = sample_number(anchor.source(end - self.delay));
         let sound = reached(self.fed_audio, end) && self.audio.end().is_none_or(|have| have < needed);
         picture || sound
@@ -182,10 +189,6 @@ impl<P: Clone> Session<P> {
     /// Nothing is left to show.
     pub fn played_out(&self) -> bool {
         self.pictures.is_empty()
-    }
-
-    fn due(&self, pts: i64) -> Option<i64> {
-        self.anchor.map(|anchor| anchor.wall(pts) + self.delay)
     }
 }
 
@@ -266,10 +269,9 @@ mod tests {
     fn a_jump_of_the_source_clock_voids_what_is_queued() {
         let timeline = timeline(25);
         let mut session = Session::new(DELAY);
-        session.video_arrived(timeline.epoch, 100_000 * MS);
+        assert!(!session.video_arrived(timeline.epoch, 100_000 * MS));
         session.picture(timeline.epoch, 100_000 * MS, 1);
-        session.video_arrived(timeline.epoch + 40 * MS, 0);
-        session.picture(timeline.epoch + 40 * MS, 100_040 * MS, 2);
+        assert!(session.video_arrived(timeline.epoch + 40 * MS, 0));
         session.picture(timeline.epoch + 40 * MS, 0, 3);
         let n = 5;
         assert!(session.advance(timeline.slot_start(n), timeline.slot_start(n), &timeline));

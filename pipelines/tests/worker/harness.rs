@@ -11,12 +11,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use weir_media::access_unit::Track;
+use weir_media::access_unit::{AccessUnit, Track};
+use weir_media::codec::{TrackConfig, VideoConfig};
 use weir_media::feed::FeedItem;
 use weir_media::flv::Demuxer;
 use weir_media::id::{SessionId, Slot};
 use weir_media::ladder::{Ladder, Rung};
 use weir_media::protocol::{Chunk, FromWorker, H264Encoder, Output, Report, ToWorker, WorkerSpec, decode, encode};
+use weir_media::time::Timestamp;
 use weir_pipelines::worker::{self, WorkerError};
 
 /// A directory that goes with its test.
@@ -212,9 +214,17 @@ impl Worker {
         (Made::new(self.log), took)
     }
 
+    /// Ends the worker as if it had crashed: what it says last is not read. Returns what it had published until then.
+    pub fn crash(self) -> (Output, BTreeMap<u8, Bytes>, Vec<Chunk>) {
+        let made = Made::new(self.log);
+        self.socket.shutdown(std::net::Shutdown::Both).unwrap();
+        assert!(self.thread.join().unwrap().is_err());
+        (made.output, made.inits, made.chunks.into_iter().map(|(_, chunk)| chunk).collect())
+    }
+
     /// Closes the socket under the worker; returns how it ended.
     pub fn abandon(self) -> (Result<(), WorkerError>, Duration) {
-        self.socket.shutdown(std::net::Shutdown::Both).unwrap();
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
         let asked = Instant::now();
         (self.thread.join().unwrap(), asked.elapsed())
     }
@@ -268,22 +278,43 @@ impl Made {
     }
 }
 
+/// `item` with all its times `ms` later.
+pub fn delayed(item: FeedItem, ms: u32) -> FeedItem {
+    let later = |at: Timestamp| Timestamp::from_nanos(at.as_nanos() + i64::from(ms) * 1_000_000);
+    match item {
+        FeedItem::Unit(unit) => FeedItem::Unit(AccessUnit { pts: later(unit.pts), dts: later(unit.dts), ..unit }),
+        config => config,
+    }
+}
+
+/// `item` with a configuration that parsed and a payload that means nothing.
+pub fn scrambled(item: FeedItem) -> FeedItem {
+    let noise = |data: &Bytes| data.iter().enumerate().map(|(i, byte)| byte ^ (i as u8).wrapping_mul(73)).collect();
+    match item {
+        FeedItem::Unit(unit) => FeedItem::Unit(AccessUnit { data: noise(&unit.data), ..unit }),
+        FeedItem::Config(TrackConfig::Video(config)) => FeedItem::Config(TrackConfig::Video(VideoConfig {
+            decoder_config: noise(&config.decoder_config),
+            ..config
+        })),
+        config => config,
+    }
+}
+
 /// A packet as ffprobe sees it, in ticks of the stream's time base.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Packet {
     pub pts: i64,
     pub dts: i64,
-    pub duration: i64,
     pub keyframe: bool,
 }
 
 /// A file's first stream: ticks per second, size, packets.
 pub fn probe(path: &Path) -> (i64, (u32, u32), Vec<Packet>) {
-    let entries = "stream=time_base,width,height:packet=pts,dts,duration,flags";
+    let entries = "stream=time_base,width,height:packet=pts,dts,flags";
     let args = ["-v", "error", "-show_entries", entries, "-of", "default=nw=1", path.to_str().unwrap()];
     let text = String::from_utf8(output_of("ffprobe", &args)).unwrap();
     let (mut timescale, mut size, mut packets) = (0, (0, 0), vec![]);
-    let mut packet = Packet { pts: 0, dts: 0, duration: 0, keyframe: false };
+    let mut packet = Packet { pts: 0, dts: 0, keyframe: false };
     for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
         match key {
             "time_base" => timescale = value.split_once('/').unwrap().1.parse().unwrap(),
@@ -291,7 +322,6 @@ pub fn probe(path: &Path) -> (i64, (u32, u32), Vec<Packet>) {
             "height" => size.1 = value.parse().unwrap(),
             "pts" => packet.pts = value.parse().unwrap(),
             "dts" => packet.dts = value.parse().unwrap(),
-            "duration" => packet.duration = value.parse().unwrap_or(0),
             "flags" => {
                 packet.keyframe = value.starts_with('K');
                 packets.push(packet);
