@@ -92,6 +92,11 @@ impl Anchor {
             self.offset -= phase();
         }
     }
+
+    /// Lets [`Self::phase_once`] work once more.
+    pub fn phase_again(&mut self) {
+        self.phased = false;
+    }
 }
 
 #[cfg(test)]

@@ -182,6 +182,10 @@ impl Input {
     }
 
     fn audio_unit(&mut self, unit: &AccessUnit) {
+        let now = self.stage.clock.now();
+        if let Some(session) = self.stage.lock().sessions.get_mut(&self.session) {
+            session.audio_arrived(now, unit.pts.as_nanos());
+        }
         let Some(config) = &self.audio_config else { return };
         if self.audio_failures > FORGIVEN {
             return;

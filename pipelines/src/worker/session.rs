@@ -16,16 +16,27 @@ const PICTURES: usize = 15;
 /// A picture this close to the edge between two slots goes where the rhythm wants it, nanoseconds.
 const HYSTERESIS: i64 = 3_000_000;
 
+/// How late sound may arrive against the pictures without costing delay, nanoseconds: about what the shortest delay leaves.
+const SOUND_LAG: i64 = 40_000_000;
+/// Time over which the least late sound is looked for, nanoseconds.
+const SOUND_WINDOW: i64 = 1_000_000_000;
+/// Largest delay that late sound can cause, nanoseconds.
+const LONGEST_DELAY: i64 = 1_000_000_000;
+
 /// One open input.
 #[derive(Debug)]
 pub struct Session<P> {
     delay: i64,
+    /// The delay without late sound.
+    least_delay: i64,
     anchor: Option<Anchor>,
     pictures: VecDeque<(i64, P)>,
     current: Option<P>,
     /// Source time up to which pictures were taken off.
     shown_until: Option<i64>,
     audio: AudioRing,
+    /// End of the window and the least lateness of sound in it.
+    sound_lateness: Option<(i64, i64)>,
     fed_video: Option<i64>,
     fed_audio: Option<i64>,
     /// Pictures decoded so far.
@@ -43,11 +54,13 @@ impl<P: Clone> Session<P> {
     pub fn new(delay: i64) -> Self {
         Self {
             delay,
+            least_delay: delay,
             anchor: None,
             pictures: VecDeque::with_capacity(PICTURES),
             current: None,
             shown_until: None,
             audio: AudioRing::default(),
+            sound_lateness: None,
             fed_video: None,
             fed_audio: None,
             decoded_pictures: 0,
@@ -72,6 +85,24 @@ impl<P: Clone> Session<P> {
             self.fed_audio = None;
         }
         jumped
+    }
+
+    /// An audio unit arrived. Some encoders send sound later than the pictures it belongs to; sound that never comes in time would
+    /// never be heard, so the input is then shown later by as much.
+    pub fn audio_arrived(&mut self, now: i64, pts: i64) {
+        let Some(anchor) = &mut self.anchor else { return };
+        let lateness = now - anchor.wall(pts);
+        let (end, least) = self.sound_lateness.get_or_insert((now + SOUND_WINDOW, i64::MAX));
+        *least = lateness.min(*least);
+        if now < *end {
+            return;
+        }
+        let excess = (*least - SOUND_LAG - (self.delay - self.least_delay)).min(LONGEST_DELAY - self.delay);
+        if excess > 0 {
+            self.delay += excess;
+            anchor.phase_again();
+        }
+        self.sound_lateness = None;
     }
 
     /// A video unit went to the decoder.
@@ -276,6 +307,23 @@ mod tests {
         let n = 5;
         assert!(session.advance(timeline.slot_start(n), timeline.slot_start(n), &timeline));
         assert_eq!(session.current(), Some(3));
+    }
+
+    #[test]
+    fn sound_that_is_always_late_delays_its_input_once() {
+        let timeline = timeline(25);
+        let mut session = Session::new(DELAY);
+        for frame in 0..250i64 {
+            let now = timeline.epoch + frame * 40 * MS;
+            session.video_arrived(now, frame * 40 * MS);
+            session.audio_arrived(now, (frame * 40 - 190 - frame % 30) * MS);
+            session.picture(now, frame * 40 * MS, ());
+            session.advance(now, now, &timeline);
+        }
+        // 150 ms more, to the nearest slot.
+        let due = session.anchor.unwrap().wall(0) + session.delay;
+        assert!((due - timeline.epoch - DELAY - 150 * MS).abs() <= 20 * MS, "{}", due - timeline.epoch);
+        assert_eq!(timeline.phase(due), 0);
     }
 
     #[test]
