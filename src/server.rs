@@ -34,6 +34,8 @@ const ENDED_RETENTION: Duration = Duration::from_secs(600);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long viewers' running requests may take once the server goes down, seconds.
 const HTTP_DRAIN: u64 = 3;
+/// How often it is looked whether Root lives.
+const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Longest wait for the last events and numbers to be written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
 /// Largest address backlog a door keeps.
@@ -61,6 +63,9 @@ pub enum ServeError {
     /// The media worker cannot run here.
     #[error("media worker: {0}; `weir doctor` tells what is missing")]
     Worker(#[source] std::io::Error),
+    /// The top of the supervision tree died; only a new process gets a fresh one.
+    #[error("the supervision tree is gone")]
+    TreeGone,
     /// A runtime, a signal handler or the HTTP server failed.
     #[error("{0}")]
     Runtime(#[from] std::io::Error),
@@ -122,10 +127,10 @@ pub async fn run(config: Arc<Config>, media: Handle, shutdown: impl Future<Outpu
     announce(&config, &key);
 
     let sweeper = actix_rt::spawn(sweep(shelf.clone()));
-    shutdown.await;
+    let dead = tokio::select! { () = shutdown => false, () = death(&root) => true };
     sweeper.abort();
     readiness.draining();
-    if root.send(Drain).await.is_err() {
+    if root.send(Drain).await.is_err() && !dead {
         tracing::error!("the supervision tree is gone before its drain");
     }
     if let Some((handle, running)) = server {
@@ -138,7 +143,15 @@ pub async fn run(config: Arc<Config>, media: Handle, shutdown: impl Future<Outpu
         tracing::error!("the last events could not be written");
     }
     store.close().await;
-    Ok(())
+    if dead { Err(ServeError::TreeGone) } else { Ok(()) }
+}
+
+/// Comes back when Root has died: the last level of escalation is the end of the process, which systemd starts again.
+async fn death(root: &actix::Addr<weir_actors::Root>) {
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    while root.connected() {
+        ticks.tick().await;
+    }
 }
 
 fn bind(key: &'static str, listen: Listen) -> Result<Option<TcpListener>, ServeError> {

@@ -41,6 +41,7 @@ fn a_pushed_stream_plays_and_the_api_tells_the_truth_about_it() {
 
     let encoder = Encoder::ffmpeg(stream["push_url"].as_str().unwrap(), "640x360", 30);
     server.wait_playable(id);
+    // At once: a player that ignores parts is held until there is a segment, instead of giving up.
     assert_eq!(decode(&server.url(&master), "0", 4), "", "HLS");
     assert_eq!(decode(&server.url(&format!("/cmaf/1_{id}/index.mpd")), "0", 4), "", "DASH");
 

@@ -138,6 +138,10 @@ async fn playlist(
         Err(refusal) => return answer::refused(&refusal.to_string()),
     };
     let Some(Blocking { msn, part }) = blocking else {
+        if ignores_parts(request) && !channel.read(|packager| packager.settled()) {
+            let Some(_permit) = shelf.waiter() else { return unavailable() };
+            channel.wait(deadline, |packager| (packager.settled() || !packager.playable()).then_some(())).await;
+        }
         return match channel.read(|packager| packager.playlist(track)) {
             Some(list) => page(request, &list, false),
             None => missing(),
@@ -163,6 +167,14 @@ async fn playlist(
         Some(list) => page(request, &list, true),
         None => missing(),
     }
+}
+
+/// In a broadcast's first moments a playlist has parts but no segment. These players know no parts, and instead of asking again they
+/// give up on a list without a segment: they are held until there is one.
+fn ignores_parts(request: &HttpRequest) -> bool {
+    const GIVE_UP: [&str; 3] = ["Lavf/", "LibVLC", "GStreamer"];
+    let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    agent.is_some_and(|agent| GIVE_UP.iter().any(|name| agent.contains(name)))
 }
 
 /// What `look` finds, waiting while it says that it comes soon.

@@ -15,6 +15,7 @@ use super::body::Body;
 use super::error::{ApiError, FieldErrors};
 use super::urls::Urls;
 use crate::control::Closed;
+use crate::shelf::Shelf;
 use crate::store::{Stream, StreamFields};
 
 /// Streams on one page of the list.
@@ -116,9 +117,17 @@ pub async fn patch(
 /// Deletes a stream, closing its sessions.
 #[utoipa::path(delete, path = "/streaming/streams/{id}", tag = "streams", params(("id" = u64, Path, description = "Stream")),
     responses((status = 204, description = "Deleted"), (status = 404, description = "No such stream")))]
-pub async fn delete(api: web::Data<Api>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn delete(
+    api: web::Data<Api>,
+    shelf: web::Data<Shelf>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
     let id = stream_id(&id)?;
-    if api.control.delete(id).await? { Ok(HttpResponse::NoContent().finish()) } else { Err(unknown(id)) }
+    if !api.control.delete(id).await? {
+        return Err(unknown(id));
+    }
+    shelf.remove(id);
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Gives a stream a fresh push token and closes the sessions of the old one.

@@ -180,6 +180,11 @@ impl Packager {
         self.visible().is_some_and(|broadcast| broadcast.ended)
     }
 
+    /// A player that ignores parts finds a whole segment in every rendition, or the end.
+    pub fn settled(&self) -> bool {
+        self.visible().is_some_and(|broadcast| broadcast.ended || broadcast.whole_segments() > 0)
+    }
+
     /// Text of the master playlist; `None` before a broadcast is playable.
     pub fn master(&mut self) -> Option<Arc<Page>> {
         let visible = self.visible()?;
