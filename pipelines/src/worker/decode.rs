@@ -10,6 +10,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks, AppSrc};
 use weir_media::access_unit::AccessUnit;
 use weir_media::codec::{AudioConfig, VideoConfig};
@@ -133,6 +134,7 @@ impl Decoder {
             }
         });
         sink.set_callbacks(callbacks.build());
+        offer_strides(&sink);
         pipeline.play()?;
         Ok(Self { source, era, latest: 0, stopped, stage: stage.clone(), pipeline })
     }
@@ -195,6 +197,18 @@ impl Drop for Decoder {
         let _inputs = self.stage.lock();
         self.stage.taken.notify_all();
     }
+}
+
+/// Tells the decoder that pictures may keep its own line lengths, which saves it a copy of each.
+fn offer_strides(sink: &AppSink) {
+    let Some(pad) = sink.static_pad("sink") else { return };
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| match info.query_mut().map(gst::QueryRef::view_mut) {
+        Some(gst::QueryViewMut::Allocation(query)) => {
+            query.add_allocation_meta::<gst_video::VideoMeta>(None);
+            gst::PadProbeReturn::Handled
+        }
+        _ => gst::PadProbeReturn::Ok,
+    });
 }
 
 fn time(inner: i64) -> gst::ClockTime {

@@ -27,7 +27,8 @@ const BLOCKS: u64 = 60;
 
 /// The running encoders.
 pub struct Encoder {
-    video: AppSrc,
+    /// One per rung: each has its own thread, so the rungs share pictures but wait for nobody.
+    rungs: Vec<AppSrc>,
     audio: AppSrc,
     output: Output,
     first_rung: Heads,
@@ -40,17 +41,20 @@ impl Encoder {
     pub fn start(spec: &WorkerSpec, output: &Output, outbox: &Outbox) -> Result<Self, WorkerError> {
         let canvas = output.renditions.first().ok_or(WorkerError::NoRendition)?;
         let pipeline = Pipeline::new(&description(spec, output, canvas)?)?;
-        let mut first_rung = None;
+        let (mut first_rung, mut rungs) = (None, vec![]);
         for track in 0..=output.renditions.len() {
             let raster = if track < output.renditions.len() { Raster::Video } else { Raster::Audio };
             let muxer = pipeline.element::<gst::Element>(&format!("mux{track}"))?;
             let heads = cut::install(&muxer, output.grid, raster)
                 .ok_or_else(|| WorkerError::Pipeline("muxer is not linked".into()))?;
             first_rung.get_or_insert_with(|| heads.clone());
+            if matches!(raster, Raster::Video) {
+                rungs.push(pipeline.element(&format!("rung{track}"))?);
+            }
             collect(&pipeline.element::<AppSink>(&format!("sink{track}"))?, track as u8, heads, outbox.clone());
         }
         let encoder = Self {
-            video: pipeline.element("video")?,
+            rungs,
             audio: pipeline.element("audio")?,
             output: output.clone(),
             first_rung: first_rung.ok_or(WorkerError::NoRendition)?,
@@ -68,7 +72,7 @@ impl Encoder {
 
     /// The encoders have as much waiting as they should.
     pub fn video_full(&self) -> bool {
-        self.video.current_level_buffers() >= PICTURES
+        self.rungs.iter().any(|rung| rung.current_level_buffers() >= PICTURES)
     }
 
     /// As [`Self::video_full`], for sound.
@@ -81,7 +85,9 @@ impl Encoder {
     pub fn force_keyframe(&self, n: u64) {
         let time = gst::ClockTime::from_nseconds(frame_pts(self.output.grid.frame_rate, n));
         let event = gst_video::DownstreamForceKeyUnitEvent::builder().running_time(time).all_headers(true).build();
-        self.video.send_event(event);
+        for rung in &self.rungs {
+            rung.send_event(event.clone());
+        }
     }
 
     /// Encodes `picture` as output frame `n`; `false` when the pipeline has ended.
@@ -97,7 +103,7 @@ impl Encoder {
             buffer.set_dts(gst::ClockTime::NONE);
             buffer.set_duration(gst::ClockTime::from_nseconds(frame_pts(rate, n + 1) - pts));
         }
-        self.video.push_buffer(buffer).is_ok()
+        self.rungs.iter().all(|rung| rung.push_buffer(buffer.clone()).is_ok())
     }
 
     /// Encodes `block` as the output's samples from number `first` on; `false` when the pipeline has ended.
@@ -127,7 +133,8 @@ impl Encoder {
 
     /// Ends the input and waits until everything is out, at most until `deadline`.
     pub fn drain(&self, deadline: Instant) {
-        let ended = self.video.end_of_stream().is_ok() & self.audio.end_of_stream().is_ok();
+        let mut sources = self.rungs.iter().chain([&self.audio]);
+        let ended = sources.all(|source| source.end_of_stream().is_ok());
         if !ended || self.pipeline.wait(deadline).is_none() {
             tracing::warn!("the encoders did not finish in time");
         }
@@ -147,17 +154,17 @@ fn description(spec: &WorkerSpec, output: &Output, canvas: &Rendition) -> Result
              chunk-duration={part} ! appsink name=sink{track} sync=false async=false buffer-list=true "
         )
     };
-    let mut text = format!(
-        "appsrc name=video format=time is-live=false max-bytes=0 max-buffers=0 max-time=0 \
-         caps=\"video/x-raw,format=I420,width={},height={},framerate={}/{},pixel-aspect-ratio=1/1,\
-         interlace-mode=progressive,colorimetry=bt709\" ! tee name=rungs ",
-        canvas.width,
-        canvas.height,
-        rate.num(),
-        rate.den()
-    );
+    let mut text = String::new();
     for (track, rung) in output.renditions.iter().enumerate() {
-        text += "rungs. ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 ! ";
+        text += &format!(
+            "appsrc name=rung{track} format=time is-live=false max-bytes=0 max-buffers=0 max-time=0 \
+             caps=\"video/x-raw,format=I420,width={},height={},framerate={}/{},pixel-aspect-ratio=1/1,\
+             interlace-mode=progressive,colorimetry=bt709\" ! ",
+            canvas.width,
+            canvas.height,
+            rate.num(),
+            rate.den()
+        );
         if (rung.width, rung.height) != (canvas.width, canvas.height) {
             text += &format!(
                 "videoscale n-threads=1 ! video/x-raw,width={},height={},pixel-aspect-ratio=1/1 ! ",
