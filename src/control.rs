@@ -11,6 +11,7 @@ use weir_actors::control::{ClosedSession, StreamSpec};
 use weir_media::id::StreamId;
 
 use crate::config::{Config, QualitySet};
+use crate::shelf::Shelf;
 use crate::store::{Store, StoreError, Stream, StreamFields};
 use crate::tree::{Tree, TreeGone};
 
@@ -35,14 +36,6 @@ impl Control {
     /// Works on this store and this tree.
     pub fn new(config: Arc<Config>, store: Store, tree: Arc<dyn Tree>) -> Self {
         Self(Arc::new(Inner { config, store, tree, locks: std::array::from_fn(|_| Mutex::new(())) }))
-    }
-
-    /// Tells the tree all streams of the store. At start, and when the root was replaced.
-    pub async fn fill_tree(&self) -> Result<(), StoreError> {
-        for stream in self.0.store.streams().await? {
-            self.0.refresh(stream.id).await?;
-        }
-        Ok(())
     }
 
     /// Adds a stream.
@@ -83,13 +76,16 @@ impl Control {
         .await
     }
 
-    /// Deletes a stream; false when there was none.
-    pub async fn delete(&self, id: StreamId) -> Result<bool, StoreError> {
+    /// Deletes a stream, and then what it has on the shelf; false when there was none.
+    pub async fn delete(&self, id: StreamId, shelf: Arc<Shelf>) -> Result<bool, StoreError> {
         self.run(move |inner| async move {
             let _order = inner.lock(id).await;
             let deleted = inner.store.delete(id).await?;
             if deleted && let Err(error) = inner.tree.remove_stream(id).await {
                 tracing::error!(stream = %id, %error, "deleted in the store only");
+            }
+            if deleted {
+                shelf.remove(id);
             }
             Ok(deleted)
         })
@@ -145,6 +141,13 @@ impl Inner {
         }
         Ok(closed)
     }
+}
+
+/// What a new tree must know: all streams of the store.
+pub async fn specs(store: &Store, config: &Config) -> Result<Vec<StreamSpec>, StoreError> {
+    let chosen = store.default_quality_set().await?;
+    let streams = store.streams().await?;
+    Ok(streams.iter().map(|stream| spec(stream, &config.quality_sets, chosen)).collect())
 }
 
 /// What the tree must know of a stream. A quality set that is gone from the configuration counts as not chosen; `default` is the API's

@@ -12,16 +12,17 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use tokio::runtime::{Builder, Handle};
-use weir_actors::TreeConfig;
-use weir_actors::control::Drain;
-use weir_actors::ingest::rtmp;
 use weir_actors::Door;
+use weir_actors::TreeConfig;
+use weir_actors::control::{Drain, Stop};
+use weir_actors::ingest::rtmp;
 use weir_actors::status::StatusBoard;
 use weir_media::pipeline::{OutputSink, PipelineFactory};
 use weir_pipelines::host::{self, HostConfig, WorkerPipelines};
 
 use crate::api_key::{self, ApiKey, ApiKeyError};
 use crate::config::{Config, Listen};
+use crate::control;
 use crate::http::{self, Api};
 use crate::shelf::Shelf;
 use crate::store::numbers::NumberKeeper;
@@ -116,10 +117,11 @@ pub async fn run(config: Arc<Config>, media: Handle, shutdown: impl Future<Outpu
     }
     let factory = pipelines(&config, &shelf, media.clone()).await?;
     let board = StatusBoard::default();
-    let doors = rtmp_socket.into_iter().map(|socket| rtmp_door(&config, socket, media.clone())).collect::<Result<_, _>>()?;
-    let root = weir_actors::start(tree_config(&config), factory, outbox.clone(), board.clone(), doors);
+    let doors =
+        rtmp_socket.into_iter().map(|socket| rtmp_door(&config, socket, media.clone())).collect::<Result<_, _>>()?;
+    let streams = control::specs(&store, &config).await?;
+    let root = weir_actors::start(tree_config(&config), factory, outbox.clone(), board.clone(), streams, doors);
     let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, Arc::new(root.clone()));
-    api.control.fill_tree().await?;
 
     let readiness = api.readiness.clone();
     let server = http_socket.map(|socket| listen(socket, api, shelf.clone())).transpose()?;
@@ -137,6 +139,8 @@ pub async fn run(config: Arc<Config>, media: Handle, shutdown: impl Future<Outpu
         handle.stop(true).await;
         running.await.map_err(std::io::Error::other)??;
     }
+    // The tree holds an outbox and a shelf, and what is queued is written to its end only once nobody can add to it.
+    let _ = root.send(Stop).await;
     drop((root, shelf, outbox));
     let written = async { tokio::join!(outbox_written, numbers_written) };
     if tokio::time::timeout(WRITTEN_WITHIN, written).await.is_err() {
@@ -187,7 +191,8 @@ async fn pipelines(config: &Config, shelf: &Arc<Shelf>, media: Handle) -> Result
         audio_bitrate_kbps: config.worker.audio_bitrate_kbps,
         delay_ms: config.worker.delay.as_millis() as u32,
     };
-    let open = Arc::new(move |spec: &weir_media::pipeline::BroadcastSpec| shelf.open(spec.stream) as Arc<dyn OutputSink>);
+    let open =
+        Arc::new(move |spec: &weir_media::pipeline::BroadcastSpec| shelf.open(spec.stream) as Arc<dyn OutputSink>);
     Ok(Arc::new(WorkerPipelines::new(host, open, media)))
 }
 
@@ -231,6 +236,8 @@ fn listen(socket: TcpListener, api: Api, shelf: Arc<Shelf>) -> Result<Running, S
             .wrap(from_fn(http::trace))
     })
     .disable_signals()
+    // The last bytes of a playlist or part must not wait for the player to acknowledge the ones before.
+    .tcp_nodelay(true)
     .shutdown_timeout(HTTP_DRAIN)
     .listen(socket)?
     .run();

@@ -81,7 +81,8 @@ fn playlists_are_contiguous_and_players_without_low_latency_find_whole_segments(
     let _encoder = Encoder::ffmpeg(stream["push_url"].as_str().unwrap(), "640x360", 25);
     server.wait_playable(id);
     let media = format!("/cmaf/1_{id}/media_0.m3u8");
-    let segments = |text: &str| text.lines().filter(|line| line.starts_with("seg-")).map(String::from).collect::<Vec<_>>();
+    let segments =
+        |text: &str| text.lines().filter(|line| line.starts_with("seg-")).map(String::from).collect::<Vec<_>>();
     server.wait("four whole segments", Duration::from_secs(12), || {
         server.get(&media).is_ok_and(|(_, body)| segments(&String::from_utf8_lossy(&body)).len() >= 4)
     });
@@ -152,7 +153,17 @@ fn codecs_other_than_h264_and_aac_are_refused_by_name() {
     let push = stream["push_url"].as_str().unwrap();
     let encode = |video: &str, audio: &str| {
         let child = Command::new("ffmpeg")
-            .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"])
+            .args([
+                "-hide_banner",
+                "-loglevel",
+                "error",
+                "-nostdin",
+                "-re",
+                "-f",
+                "lavfi",
+                "-i",
+                "testsrc2=size=320x180:rate=25",
+            ])
             .args(["-f", "lavfi", "-i", "sine=sample_rate=44100", "-c:v", video, "-c:a", audio, "-f", "flv", push])
             .stderr(std::process::Stdio::piped())
             .spawn()
@@ -165,4 +176,12 @@ fn codecs_other_than_h264_and_aac_are_refused_by_name() {
         let journal = server.get_json(&format!("/ops/streams/{}", stream["id"]))["journal"].to_string();
         assert!(journal.contains(name), "{name} in {journal}");
     }
+}
+
+#[test]
+fn an_idle_server_goes_down_at_once() {
+    let mut server = Server::start("");
+    server.signal("-TERM");
+    // Below the time that it waits for writers who do not end.
+    assert_eq!(server.exit_code(Duration::from_secs(3)), Some(0));
 }

@@ -57,7 +57,13 @@ pub struct GetTree;
 #[rtype(result = "Option<crate::status::StreamDetail>")]
 pub struct GetStream(pub StreamId);
 
-/// Refuse new publishers, say good-bye to the admitted ones, let workers flush; the reply comes when all are gone.
+/// Refuse new publishers, say good-bye to the admitted ones, let workers flush; the reply comes when all are gone. Root goes on
+/// answering until [`Stop`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Drain;
+
+/// Ends Root, and whatever has outlived the drain. Only then does the tree let go of its event sink and its pipeline factory.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Stop;

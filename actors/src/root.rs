@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorFutureExt, ActorResponse, Addr, AsyncContext, Context, Handler, ResponseFuture, StreamHandler,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, ActorResponse, Addr, AsyncContext, Context, Handler, ResponseFuture,
+    StreamHandler, WrapFuture,
 };
 use futures_util::future::join_all;
 use futures_util::stream;
@@ -22,7 +22,7 @@ use weir_policy::admission::{Gate, Refusal, gate};
 
 use crate::clock;
 use crate::config::{Shared, TreeConfig};
-use crate::control::{ClosedSession, Drain, GetStream, GetTree, PutStream, RemoveStream, StreamSpec};
+use crate::control::{ClosedSession, Drain, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec};
 use crate::event::EventSink;
 use crate::ingest::{CloseReason, Grant, Publish};
 use crate::journal::Journal;
@@ -56,6 +56,13 @@ struct Stream {
     supervisor: Option<Addr<StreamSupervisor>>,
 }
 
+impl Stream {
+    fn new(spec: StreamSpec) -> Self {
+        let journal = Journal::new(spec.id);
+        Self { spec, journal, supervisor: None }
+    }
+}
+
 /// The top of the tree.
 pub struct Root {
     shared: Arc<Shared>,
@@ -70,12 +77,14 @@ pub struct Root {
     drained: Vec<oneshot::Sender<()>>,
 }
 
-/// Starts the tree on the current arbiter and opens its doors. Streams come by [`PutStream`].
+/// Starts the tree on the current arbiter and opens its doors. It knows `streams` before the first publisher can ask: an encoder that
+/// is refused as unknown does not come back. Later ones come by [`PutStream`].
 pub fn start(
     config: TreeConfig,
     factory: Arc<dyn weir_media::pipeline::PipelineFactory>,
     events: Arc<dyn EventSink>,
     board: StatusBoard,
+    streams: Vec<StreamSpec>,
     doors: Vec<Door>,
 ) -> Addr<Root> {
     let (children, reports) = Children::new(config.restart, CAPACITY);
@@ -86,7 +95,7 @@ pub fn start(
         reports: Some(reports),
         doors,
         listeners: BTreeMap::new(),
-        streams: BTreeMap::new(),
+        streams: streams.into_iter().map(|spec| (spec.id, Stream::new(spec))).collect(),
         dummy: Token::new("no stream has this token, whatever its text"),
         draining: false,
         drained: vec![],
@@ -255,7 +264,7 @@ impl Handler<PutStream> for Root {
     fn handle(&mut self, PutStream(spec): PutStream, _: &mut Self::Context) -> Self::Result {
         let id = spec.id;
         let Some(stream) = self.streams.get_mut(&id) else {
-            self.streams.insert(id, Stream { spec, journal: Journal::new(id), supervisor: None });
+            self.streams.insert(id, Stream::new(spec));
             return Box::pin(async { vec![] });
         };
         let close = close_reason(&stream.spec, &spec);
@@ -388,6 +397,10 @@ impl Handler<Drain> for Root {
         for supervisor in self.streams.values().filter_map(|stream| stream.supervisor.as_ref()) {
             supervisor.do_send(Retire(CloseReason::Shutdown));
         }
+        // Who waits to be restarted has nothing left to say.
+        let waiting = |name: &&RootChild| self.children.vitals(name).is_some_and(|vitals| !vitals.running);
+        let waiting: Vec<_> = self.children.names().filter(waiting).copied().collect();
+        waiting.iter().for_each(|name| self.children.forget(name));
         let (tell, told) = oneshot::channel();
         self.drained.push(tell);
         self.tell_drained();
@@ -396,5 +409,13 @@ impl Handler<Drain> for Root {
                 tracing::warn!("not everything ended within {DRAINED_WITHIN:?}");
             }
         })
+    }
+}
+
+impl Handler<Stop> for Root {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
     }
 }

@@ -123,10 +123,9 @@ pub async fn delete(
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let id = stream_id(&id)?;
-    if !api.control.delete(id).await? {
+    if !api.control.delete(id, shelf.into_inner()).await? {
         return Err(unknown(id));
     }
-    shelf.remove(id);
     Ok(HttpResponse::NoContent().finish())
 }
 

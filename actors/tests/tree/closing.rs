@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir_actors::control::{Drain, PutStream, RemoveStream, StreamSpec};
+use weir_actors::control::{Drain, PutStream, RemoveStream, Stop, StreamSpec};
 use weir_actors::event::EventKind;
 use weir_actors::ingest::CloseReason;
 use weir_actors::token::Token;
@@ -86,4 +86,30 @@ async fn a_drain_says_good_bye_flushes_and_refuses() {
     assert_eq!((tree.factory.count("1: finish"), tree.factory.count("2: finish")), (1, 1));
     assert!(tree.tree().await.children.is_empty());
     assert_eq!(tree.try_publish(publish(3)).await.unwrap_err(), Refusal::Draining);
+}
+
+#[actix::test]
+async fn a_drain_does_not_wait_for_what_is_dead_already() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    *tree.events.poisoned_for.lock().unwrap() = Some(STREAM);
+    wire.tell(Cmd::Flow).await;
+    assert_eq!(wire.ended.await.unwrap(), Some(CloseReason::Restart));
+    settle().await;
+    let started = tokio::time::Instant::now();
+    tree.root.send(Drain).await.unwrap();
+    assert!(started.elapsed() < Duration::from_millis(100), "its supervisor waits to be restarted");
+    assert!(tree.tree().await.children.is_empty());
+}
+
+#[actix::test]
+async fn root_answers_until_it_is_stopped_and_then_lets_everything_go() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Flow).await;
+    tree.root.send(Stop).await.unwrap();
+    assert_eq!(wire.ended.await.unwrap(), Some(CloseReason::Restart));
+    settle().await;
+    assert!(!tree.root.connected());
+    assert!(tree.factory.seen().contains(&"1: drop".to_owned()), "its worker is gone");
 }

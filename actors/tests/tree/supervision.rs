@@ -178,6 +178,23 @@ async fn a_door_that_panics_is_reopened_and_sessions_go_on() {
 }
 
 #[actix::test]
+async fn a_door_lets_publishers_in_from_its_first_moment() {
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let serve: ServeFactory = Arc::new(move |root, _| {
+        let tell = tell.clone();
+        Box::pin(async move {
+            let answer = root.send(publish(1)).await.unwrap();
+            tell.send(answer.map(|grant| grant.stream)).await.unwrap();
+            std::future::pending().await
+        })
+    });
+    let door =
+        Door { actor: "RtmpListener", name: "127.0.0.1:0".into(), runtime: tokio::runtime::Handle::current(), serve };
+    let _tree = Tree::with(TreeConfig::default(), vec![door]).await;
+    assert_eq!(told.recv().await.unwrap(), Ok(STREAM));
+}
+
+#[actix::test]
 async fn the_tree_shows_every_actor_with_its_parent() {
     let tree = Tree::new().await;
     assert!(tree.tree().await.children.is_empty());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use actix::Addr;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use weir_actors::control::{GetStream, GetTree, PutStream, StreamSpec};
+use weir_actors::control::{GetStream, GetTree, StreamSpec};
 use weir_actors::event::{EventKind, EventSink, StreamEvent};
 use weir_actors::ingest::{CloseReason, Grant, IngestFact, Publish};
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
@@ -212,10 +212,9 @@ impl Tree {
         };
         let (events, board) = (Events::default(), StatusBoard::default());
         let sink = Arc::new(events.clone());
-        let root = weir_actors::start(config, Arc::new(factory.clone()), sink, board.clone(), doors);
-        let tree = Self { root, factory, events, board };
-        tree.root.send(PutStream(spec(STREAM))).await.unwrap();
-        tree
+        let (makers, streams) = (Arc::new(factory.clone()), vec![spec(STREAM)]);
+        let root = weir_actors::start(config, makers, sink, board.clone(), streams, doors);
+        Self { root, factory, events, board }
     }
 
     pub async fn try_publish(&self, publish: Publish) -> Result<Grant, Refusal> {
