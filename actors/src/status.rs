@@ -16,7 +16,7 @@ pub struct StreamStatus {
     pub backup_live: bool,
     /// Manifest answers 200 and parts advance.
     pub transcoding: bool,
-    /// Door of the input on air.
+    /// Door of the input on air; while the last picture is held, of the one it came from. So are the sizes.
     pub protocol: Option<Protocol>,
     /// Pixels of the input on air.
     pub video_width: Option<u32>,

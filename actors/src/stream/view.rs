@@ -16,13 +16,17 @@ impl StreamSupervisor {
     pub(super) fn publish_status(&mut self) {
         let session = self.air.on_air.and_then(|slot| self.admission.holder(slot));
         let session = session.and_then(|id| self.sessions.get(&id));
-        let video = session.and_then(|session| session.video.as_ref());
         let status = &mut self.status;
         status.live = self.air.live[Slot::Primary as usize];
         status.backup_live = self.air.live[Slot::Backup as usize];
-        status.protocol = session.map(|session| session.protocol);
-        status.video_width = video.map(|video| video.width);
-        status.video_height = video.map(|video| video.height);
+        if let Some(session) = session {
+            status.protocol = Some(session.protocol);
+            if let Some(video) = &session.video {
+                (status.video_width, status.video_height) = (Some(video.width), Some(video.height));
+            }
+        } else if self.pipeline.is_none() {
+            (status.protocol, status.video_width, status.video_height) = (None, None, None);
+        }
         let view = self.pipeline.as_ref().map(|pipeline| &pipeline.view);
         let output = view.and_then(|view| view.output.as_ref());
         status.transcoding = self.pipeline.as_ref().is_some_and(|pipeline| pipeline.transcoding);

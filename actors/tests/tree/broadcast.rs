@@ -28,6 +28,21 @@ async fn live_ends_three_seconds_after_the_last_media() {
 }
 
 #[actix::test]
+async fn while_the_last_picture_is_held_the_status_tells_where_it_came_from() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Flow).await;
+    pass(1_000).await;
+    wire.tell(Cmd::Unpublish).await;
+    pass(4_000).await;
+    let status = tree.board.get(STREAM);
+    assert!(!status.live && status.transcoding);
+    assert_eq!(status.protocol, Some(Protocol::Rtmp));
+    pass(60_000).await;
+    assert_eq!(tree.board.get(STREAM).protocol, None);
+}
+
+#[actix::test]
 async fn a_silent_session_is_closed_after_ten_seconds() {
     let tree = Tree::new().await;
     let wire = tree.wire(1).await;
