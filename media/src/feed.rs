@@ -6,7 +6,7 @@
 //! Contract:
 //! - One writer, one reader at a time; a newer reader ends the older one.
 //! - Full (units or bytes) means: drop everything unread, then every unit up to the next keyframe, and count it.
-//!   Configurations are never dropped. The writer never waits.
+//!   The latest configuration of each track always arrives. The writer never waits.
 //! - Retained but already read units give way first when room is short.
 
 use std::collections::VecDeque;
@@ -153,6 +153,10 @@ impl FeedWriter {
             TrackConfig::Video(video) => state.video = Some(video.clone()),
             TrackConfig::Audio(audio) => state.audio = Some(audio.clone()),
         }
+        if !state.make_room(0) {
+            state.overflow();
+            state.awaiting_keyframe = true;
+        }
         state.items.push_back(FeedItem::Config(config));
         state.wake();
     }
@@ -267,12 +271,21 @@ impl State {
         !self.full(more)
     }
 
-    /// Drops all unread units, keeps unread configurations.
+    /// Drops all that is unread. Of unread configurations the latest ones still go to the reader.
     fn overflow(&mut self) {
         self.stats.overflows += 1;
-        let before = self.items.len();
-        self.items.retain(|item| matches!(item, FeedItem::Config(_)));
-        self.stats.dropped_units += (before - self.items.len()) as u64;
+        for item in std::mem::take(&mut self.items) {
+            match item {
+                FeedItem::Unit(_) => self.stats.dropped_units += 1,
+                FeedItem::Config(config) => {
+                    let track = std::mem::discriminant(&config);
+                    let other =
+                        |item: &FeedItem| !matches!(item, FeedItem::Config(c) if std::mem::discriminant(c) == track);
+                    self.preamble.retain(other);
+                    self.preamble.push_back(FeedItem::Config(config));
+                }
+            }
+        }
         self.bytes = 0;
         self.base = self.cursor;
         self.gop = self.cursor;
@@ -327,6 +340,31 @@ mod tests {
         assert_eq!(drain(&mut reader), [7, 8]);
         let stats = feed.stats();
         assert_eq!((stats.pushed_units, stats.dropped_units, stats.overflows), (9, 7, 1));
+    }
+
+    #[test]
+    fn configurations_are_bounded_too_and_the_latest_arrives() {
+        let (feed, mut writer) = Feed::new(Limits { units: 4, bytes: 1_000 });
+        let mut reader = feed.reader();
+        let config = |sample_rate| AudioConfig {
+            codec: crate::codec::AudioCodec::Aac,
+            decoder_config: Bytes::new(),
+            sample_rate,
+            channels: 2,
+        };
+        for rate in 1..=1_000 {
+            writer.config(TrackConfig::Audio(config(rate)));
+            assert!(feed.lock().items.len() <= 4);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut latest = None;
+        while let Poll::Ready(Some(FeedItem::Config(TrackConfig::Audio(audio)))) = reader.poll_next(&mut cx) {
+            latest = Some(audio.sample_rate);
+        }
+        assert_eq!(latest, Some(1_000));
+        assert!(!writer.push(unit(Track::Video, false, 1)), "units may be missing before it");
+        assert!(writer.push(unit(Track::Video, true, 2)));
+        assert_eq!(drain(&mut reader), [2]);
     }
 
     #[test]
