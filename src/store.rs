@@ -115,7 +115,8 @@ impl Store {
     }
 }
 
-/// The database file, readable by this user only, in a directory of the same kind.
+/// The database file, readable by this user only, in a directory of the same kind. A directory that stands already stays as its owner
+/// made it: it may be shared with others.
 fn private_file(dir: &Path) -> Result<PathBuf, StoreError> {
     let wrong = |path: &Path| {
         let path = path.to_owned();
@@ -124,7 +125,6 @@ fn private_file(dir: &Path) -> Result<PathBuf, StoreError> {
     if !dir.is_dir() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(wrong(dir))?;
     }
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)).map_err(wrong(dir))?;
     // SQLite gives its -wal and -shm files the mode of this one.
     let path = dir.join(FILE);
     let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(wrong(&path))?;
@@ -236,6 +236,16 @@ mod tests {
         for entry in std::fs::read_dir(&dir).unwrap() {
             assert_eq!(mode(&entry.unwrap().path()), 0o600);
         }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_stands_already_keeps_its_mode() {
+        let dir = testing::dir();
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        Store::open(&dir).await.unwrap();
+        assert_eq!(std::fs::metadata(&dir).unwrap().mode() & 0o7777, 0o1777);
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -13,8 +13,7 @@ use super::error::ApiError;
 /// Longest body that is read, bytes.
 pub const MAX_BODY: usize = 256 << 10;
 
-/// A JSON object; an empty body is an empty object.
-#[derive(Debug)]
+/// A JSON object; an empty body is an empty object. May hold secrets: no `Debug`.
 pub struct Body(pub Map<String, Value>);
 
 impl Body {

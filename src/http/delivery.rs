@@ -11,12 +11,13 @@ mod query;
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use actix_web::http::{Method, header};
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::Instant;
+use weir_actors::clock;
 use weir_media::id::StreamId;
 use weir_media::package::names::Name;
 use weir_media::package::{Lookup, Media, Reload};
@@ -87,7 +88,7 @@ async fn serve(
             None => no_stream(1000),
         },
         Name::Mpd => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+            let now = clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
             match channel.read(|packager| packager.mpd(now)) {
                 Some(mpd) => text(&request, Kind::Mpd, mpd),
                 None => no_stream(1000),

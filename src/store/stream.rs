@@ -1,5 +1,6 @@
 //! Streams in the store.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::TryRngCore;
@@ -56,8 +57,8 @@ impl TryFrom<String> for Ids {
     }
 }
 
-/// What API clients write.
-#[derive(Clone, Debug, PartialEq, FromRow)]
+/// What API clients write. Its `Debug` leaves out what may hold secrets: the passphrase, and the URIs.
+#[derive(Clone, PartialEq, FromRow)]
 #[allow(missing_docs)] // The API's own names and meanings; documented on its response type.
 pub struct StreamFields {
     pub name: String,
@@ -78,6 +79,16 @@ pub struct StreamFields {
     #[sqlx(try_from = "String")]
     pub broadcast_ids: Ids,
     pub projection: Projection,
+}
+
+impl fmt::Debug for StreamFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamFields")
+            .field("name", &self.name)
+            .field("active", &self.active)
+            .field("pull", &self.pull)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for StreamFields {
