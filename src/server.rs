@@ -111,7 +111,7 @@ pub async fn run(config: Arc<Config>, media: Handle, shutdown: impl Future<Outpu
 
     let (outbox, outbox_written) = Outbox::open(store.clone());
     let (keeper, numbers_written) = NumberKeeper::open(store.clone());
-    let shelf = Arc::new(Shelf::new(Arc::new(keeper), ENDED_RETENTION));
+    let shelf = Arc::new(Shelf::new(Arc::new(keeper), ENDED_RETENTION).lingering(config.failover.linger));
     for stream in store.streams().await? {
         shelf.restore(stream.id, store.numbers(stream.id).await?);
     }

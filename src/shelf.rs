@@ -18,6 +18,8 @@ use weir_media::protocol::{Chunk, Output};
 
 /// Requests that may wait at a time, over all streams: a hundred bytes and a timer each.
 const MAX_WAITING: usize = 16_384;
+/// See [`Shelf::lingering`].
+const LINGER: Duration = Duration::from_secs(60);
 
 /// Where the next numbers of streams are kept.
 pub trait NumberStore: Send + Sync {
@@ -63,6 +65,7 @@ pub enum Absence {
 pub struct Shelf {
     channels: RwLock<HashMap<StreamId, Arc<Channel>>>,
     store: Arc<dyn NumberStore>,
+    linger: Duration,
     ended_retention: Duration,
     waiting: Arc<Semaphore>,
 }
@@ -70,7 +73,13 @@ pub struct Shelf {
 impl Shelf {
     /// An empty shelf. What has ended stays for `ended_retention`.
     pub fn new(store: Arc<dyn NumberStore>, ended_retention: Duration) -> Self {
-        Self { channels: RwLock::default(), store, ended_retention, waiting: Arc::new(Semaphore::new(MAX_WAITING)) }
+        let waiting = Arc::new(Semaphore::new(MAX_WAITING));
+        Self { channels: RwLock::default(), store, linger: LINGER, ended_retention, waiting }
+    }
+
+    /// Sets how long a broadcast whose pipeline died without ending it waits for the next one before it counts as ended.
+    pub fn lingering(self, linger: Duration) -> Self {
+        Self { linger, ..self }
     }
 
     /// Tells what was stored for a stream in an earlier run; the default means nothing was. Without effect once the stream has been opened.
@@ -97,7 +106,7 @@ impl Shelf {
     pub fn find(&self, stream: StreamId) -> Result<Arc<Channel>, Absence> {
         let channel = self.read().get(&stream).cloned().ok_or(Absence::NotRunning)?;
         let mut state = channel.lock();
-        state.expire(self.ended_retention);
+        state.expire(self.linger, self.ended_retention);
         match (state.packager.playable(), state.fed) {
             (true, _) => {}
             (false, true) => return Err(Absence::NotReady),
@@ -123,7 +132,7 @@ impl Shelf {
     /// Frees the media of broadcasts that ended long ago. `find` does the same for one stream, so this is only about memory.
     pub fn sweep(&self) {
         for channel in self.read().values() {
-            channel.lock().expire(self.ended_retention);
+            channel.lock().expire(self.linger, self.ended_retention);
         }
     }
 
@@ -172,12 +181,13 @@ struct State {
 }
 
 impl State {
-    fn expire(&mut self, retention: Duration) {
-        if self.idle_since.is_some_and(|since| since.elapsed() >= retention) {
+    fn expire(&mut self, linger: Duration, retention: Duration) {
+        let Some(idle) = self.idle_since.map(|since| since.elapsed()) else { return };
+        if !self.fed && idle >= linger.min(retention) {
+            self.packager.end();
+        }
+        if idle >= retention {
             self.idle_since = None;
-            if !self.fed {
-                self.packager.end();
-            }
             self.packager.forget_ended();
         }
     }
@@ -254,7 +264,8 @@ impl Channel {
     }
 }
 
-/// Where one broadcast's pipeline writes. Dropping it leaves what is published in place, for `ended_retention` or until the stream's next broadcast.
+/// Where one broadcast's pipeline writes. Dropping it leaves what is published in place, until the stream's next broadcast or as if the
+/// encoder had stayed away: it ends after the linger, and goes after `ended_retention`.
 pub struct BroadcastSink {
     channel: Arc<Channel>,
     generation: u64,
@@ -300,12 +311,16 @@ impl OutputSink for BroadcastSink {
         })
     }
 
-    fn next_frame(&self) -> u64 {
+    fn next_frames(&self) -> [u64; 2] {
         let state = self.channel.lock();
         match state.generation == self.generation && state.begun {
-            true => state.packager.next_frame(),
-            false => 0,
+            true => state.packager.next_frames(),
+            false => [0, 0],
         }
+    }
+
+    fn break_off(&self) {
+        self.write(|state| state.begun = false);
     }
 
     fn end(&self) {

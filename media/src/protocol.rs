@@ -50,8 +50,10 @@ pub struct WorkerSpec {
 pub struct Resume {
     /// What the first worker fixed.
     pub output: Output,
-    /// First output frame to make.
+    /// First output frame to make: what some rendition lacks.
     pub next_frame: u64,
+    /// First output frame that every rendition lacks. One that is ahead goes on between the two, at a part's start.
+    pub joined_by: u64,
 }
 
 /// What the first decodable input fixed for the whole broadcast.

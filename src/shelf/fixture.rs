@@ -63,11 +63,16 @@ pub fn output() -> Output {
 /// A broadcast that has begun and published nothing.
 pub fn begin(shelf: &Shelf) -> Arc<BroadcastSink> {
     let sink = shelf.open(STREAM);
+    start(&sink);
+    sink
+}
+
+/// What a worker says first.
+pub fn start(sink: &BroadcastSink) {
     sink.output(&output());
     for track in 0..2 {
         sink.init(track, Bytes::from_static(b"....avcC\x01\x4d\x40\x1f"));
     }
-    sink
 }
 
 /// One part of one track; its bytes say which it is.

@@ -52,12 +52,38 @@ fn a_dropped_sink_leaves_the_playlist_open_and_a_stale_one_writes_nothing() {
 }
 
 #[test]
+fn a_broadcast_that_nobody_owns_ends_after_the_linger() {
+    let shelf = shelf().lingering(Duration::ZERO);
+    let sink = begin(&shelf);
+    segments(&sink, 0..2);
+    assert!(!playlist(&shelf.find(STREAM).unwrap()).contains("#EXT-X-ENDLIST"));
+    drop(sink);
+    assert!(playlist(&shelf.find(STREAM).unwrap()).contains("#EXT-X-ENDLIST"));
+}
+
+#[test]
+fn a_broken_off_output_begins_anew_behind_a_discontinuity() {
+    let shelf = shelf();
+    let sink = begin(&shelf);
+    segments(&sink, 0..2);
+    sink.break_off();
+    assert_eq!(sink.next_frames(), [0, 0]);
+    let text = playlist(&shelf.find(STREAM).unwrap());
+    assert!(text.contains("seg-0-101") && !text.contains("#EXT-X-ENDLIST"), "{text}");
+    start(&sink);
+    segments(&sink, 0..1);
+    let text = playlist(&shelf.find(STREAM).unwrap());
+    let (before, after) = text.split_once("#EXT-X-DISCONTINUITY\n").expect("a discontinuity");
+    assert!(before.contains("seg-0-101") && after.contains("seg-0-102"), "{text}");
+}
+
+#[test]
 fn a_repeated_output_continues_the_broadcast() {
     let shelf = shelf();
     let sink = begin(&shelf);
     segments(&sink, 0..2);
     sink.output(&output());
-    assert_eq!(sink.next_frame(), 96);
+    assert_eq!(sink.next_frames(), [96, 96]);
     segments(&sink, 1..3);
     let text = playlist(&shelf.find(STREAM).unwrap());
     assert!(text.contains("seg-0-102") && !text.contains("#EXT-X-DISCONTINUITY\n"), "{text}");

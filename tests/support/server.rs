@@ -1,7 +1,7 @@
 //! A real `weir serve` process on free ports with a data directory of its own, and the encoders that push to it.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,16 @@ fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
+/// Starts a server with the configuration in `data`, without waiting for anything.
+pub fn spawn(data: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["serve", "--config"])
+        .arg(data.join("config.toml"))
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("weir starts")
+}
+
 impl Server {
     /// Starts a server and waits until it is ready. `more` is appended to its configuration.
     pub fn start(more: &str) -> Self {
@@ -35,19 +45,15 @@ impl Server {
             data.join("store").display()
         );
         std::fs::write(&config, text).expect("configuration");
-        let child = Command::new(env!("CARGO_BIN_EXE_weir"))
-            .args(["serve", "--config"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("weir starts");
+        let child = spawn(&data);
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .into();
         let server = Self { child, http, rtmp, data, agent };
-        server.wait("readiness", Duration::from_secs(30), || server.get("/readyz").map(|(status, _)| status == 200).unwrap_or(false));
+        let ready = || server.get("/readyz").is_ok_and(|(status, _)| status == 200);
+        server.wait("readiness", Duration::from_secs(30), ready);
         server
     }
 
@@ -57,7 +63,8 @@ impl Server {
 
     /// Status and body; an error when the connection fails.
     pub fn get(&self, path: &str) -> Result<(u16, Vec<u8>), ureq::Error> {
-        let mut response = self.agent.get(self.url(path)).header("Authorization", &format!("APIKey {API_KEY}")).call()?;
+        let mut response =
+            self.agent.get(self.url(path)).header("Authorization", &format!("APIKey {API_KEY}")).call()?;
         Ok((response.status().as_u16(), response.body_mut().with_config().limit(64 << 20).read_to_vec()?))
     }
 
@@ -103,10 +110,8 @@ impl Server {
             .and_then(|sets| sets.iter().find(|entry| entry["name"] == set))
             .map(|entry| entry["id"].clone())
             .expect("quality set");
-        let stream = self.post(
-            "/streaming/streams",
-            &serde_json::json!({"name": "test", "active": true, "quality_set_id": id}),
-        );
+        let stream =
+            self.post("/streaming/streams", &serde_json::json!({"name": "test", "active": true, "quality_set_id": id}));
         assert!(stream["push_url"].is_string(), "{stream}");
         stream
     }
@@ -167,8 +172,13 @@ pub struct Encoder(pub Child);
 impl Encoder {
     /// The brief's quick-start command at another size: test pattern and tone, H.264 and AAC, GOP 1 s.
     pub fn ffmpeg(url: &str, size: &str, fps: u32) -> Self {
+        Self::with_gop(url, size, fps, 1)
+    }
+
+    /// The same with a keyframe every `gop` seconds.
+    pub fn with_gop(url: &str, size: &str, fps: u32, gop: u32) -> Self {
         let video = format!("testsrc2=size={size}:rate={fps}");
-        let gop = fps.to_string();
+        let gop = (fps * gop).to_string();
         Self(
             Command::new("ffmpeg")
                 .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-f", "lavfi", "-i", &video])

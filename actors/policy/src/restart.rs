@@ -6,6 +6,7 @@
 //! more than `intensity` in `period`  degraded: one try per `slow`, until it has run steadily again
 //! ```
 //!
+//! A steady run forgives what was before it, so a child that dies now and then but works in between is never degraded.
 //! A child is never given up: its stream may have a publisher that does nothing wrong.
 
 use std::collections::VecDeque;
@@ -20,7 +21,7 @@ pub struct RestartPolicy {
     pub steady: Duration,
     /// Delays after unhealthy runs.
     pub backoff: Backoff,
-    /// More exits than this within [`period`](Self::period) make the child degraded.
+    /// More exits than this within [`period`](Self::period), without a steady run between them, make the child degraded.
     pub intensity: usize,
     /// The window in which exits are counted.
     pub period: Duration,
@@ -93,6 +94,7 @@ impl RestartBudget {
     pub fn on_running(&mut self, ran: Duration) {
         if ran >= self.policy.steady {
             (self.attempt, self.degraded) = (0, false);
+            self.exits.clear();
         }
     }
 
@@ -144,6 +146,15 @@ mod tests {
         );
         assert_eq!(budget.on_exit(S(10), sixth + S(200), 0.5).at, sixth + S(200));
         assert!(!budget.degraded());
+    }
+
+    #[test]
+    fn a_child_that_works_between_its_ends_is_never_degraded() {
+        let (mut budget, t) = budget();
+        for n in 0..20 {
+            let at = t + S(11) * n;
+            assert_eq!(budget.on_exit(S(10), at, 0.5), Restart { at, newly_degraded: false });
+        }
     }
 
     #[test]

@@ -202,10 +202,13 @@ impl Broadcast {
         self.tracks.iter().map(|track| track.next.0).max().unwrap_or(0)
     }
 
-    /// First output frame that at least one track has not published.
-    pub fn next_frame(&self) -> u64 {
-        let next = self.tracks.iter().map(|track| track.next).min().unwrap_or((0, 0));
-        self.output.grid.first_frame(next.0, next.1)
+    /// First output frame that at least one track has not published, and the first one that no track has.
+    pub fn next_frames(&self) -> [u64; 2] {
+        let places = || self.tracks.iter().map(|track| track.next);
+        [places().min(), places().max()].map(|place| {
+            let (segment, part) = place.unwrap_or_default();
+            self.output.grid.first_frame(segment, part)
+        })
     }
 
     /// Drops segments whose sequence number is below `oldest`; `true` when nothing is left.

@@ -155,9 +155,10 @@ impl Packager {
         self.version += 1;
     }
 
-    /// First output frame of the current broadcast that at least one track has not published; 0 without a broadcast.
-    pub fn next_frame(&self) -> u64 {
-        self.broadcasts.back().map_or(0, Broadcast::next_frame)
+    /// First output frame of the current broadcast that at least one track has not published, and the first one that no
+    /// track has; 0 without a broadcast.
+    pub fn next_frames(&self) -> [u64; 2] {
+        self.broadcasts.back().map_or([0, 0], Broadcast::next_frames)
     }
 
     /// Grows whenever something visible may have changed.

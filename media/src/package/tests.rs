@@ -318,7 +318,9 @@ fn a_resumed_worker_may_overlap_but_not_leave_a_hole() {
     let mut worker = Worker::start(&mut packager, output(30.0, 1));
     worker.steps(&mut packager, 6);
     packager.chunk(worker.chunk(0, (1, 2)));
-    assert_eq!(packager.next_frame(), worker.output.grid.first_frame(1, 2), "audio has not published part 2");
+    let grid = worker.output.grid;
+    let next = [grid.first_frame(1, 2), grid.first_frame(1, 3)];
+    assert_eq!(packager.next_frames(), next, "audio has not published part 2");
     let before = text(&mut packager, 0);
     packager.init(0, Bytes::from_static(b"another avcC\x01\x64\x00\x28"));
     let again = Chunk { data: Bytes::from_static(b"again"), ..worker.chunk(0, (1, 2)) };
@@ -428,7 +430,7 @@ fn nothing_is_shown_beyond_what_is_stored_as_reserved() {
     }
     assert_eq!(read(&text(&mut packager, 0)).segments.last().unwrap().0, 63);
     assert_eq!(packager.part(0, 64, 0), Lookup::Soon);
-    assert_eq!(packager.next_frame(), 70 * 48);
+    assert_eq!(packager.next_frames(), [70 * 48; 2]);
     let wanted = packager.wanted().unwrap();
     packager.confirm(wanted);
     assert_eq!(read(&text(&mut packager, 0)).segments.last().unwrap().0, 69);
@@ -540,7 +542,7 @@ proptest! {
                 }
                 3 => {
                     // A resumed worker starts over some parts earlier.
-                    worker.next = worker.output.grid.place(packager.next_frame().saturating_sub(30));
+                    worker.next = worker.output.grid.place(packager.next_frames()[0].saturating_sub(30));
                 }
                 4 => {
                     packager.chunk(worker.chunk(1, (worker.next.0 + 1, 0)));

@@ -1,9 +1,9 @@
 //! The task that owns one broadcast's worker: its process, its socket, its inputs.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
 use serde::Serialize;
@@ -26,6 +26,8 @@ const ORDERS: usize = 64;
 const MEDIA: usize = 8;
 /// How long a finishing worker may take to publish what it has.
 const FINISH: Duration = Duration::from_secs(2);
+/// A hole up to this is filled by the next worker; a longer one becomes a discontinuity.
+const LONGEST_HOLE: Duration = Duration::from_secs(10);
 /// How long after the exit the rest of the worker's output is read.
 const DRAIN: Duration = Duration::from_millis(500);
 /// Longest line kept of a worker's standard error, bytes.
@@ -49,7 +51,8 @@ pub struct Driver {
     pid: Arc<AtomicU32>,
     inputs: HashMap<SessionId, (Slot, Feed)>,
     on_air: Option<SessionId>,
-    output: Option<Output>,
+    /// What the first worker fixed, for those after it.
+    output: Arc<OnceLock<Output>>,
 }
 
 /// A live worker process.
@@ -59,10 +62,10 @@ struct Worker {
     media: mpsc::Sender<ToWorker>,
     pumps: HashMap<SessionId, JoinHandle<()>>,
     writer: JoinHandle<()>,
-    reader: JoinHandle<Option<Output>>,
+    reader: JoinHandle<()>,
     stderr: JoinHandle<Option<String>>,
     finish_by: Option<Instant>,
-    fault: Arc<std::sync::Mutex<Option<String>>>,
+    fault: Arc<Mutex<Option<String>>>,
 }
 
 impl Driver {
@@ -73,7 +76,7 @@ impl Driver {
         events: PipelineEvents,
         pid: Arc<AtomicU32>,
     ) -> Self {
-        Self { config, spec, sink, events, pid, inputs: HashMap::new(), on_air: None, output: None }
+        Self { config, spec, sink, events, pid, inputs: HashMap::new(), on_air: None, output: Arc::default() }
     }
 
     /// Runs until the broadcast is finished or the handle is dropped.
@@ -161,11 +164,18 @@ impl Driver {
         let (orders, order_queue) = mpsc::channel(ORDERS);
         let (media, media_queue) = mpsc::channel(MEDIA);
         let fault = Arc::default();
+        let resume = self.resume();
+        let shelver = Shelver {
+            sink: Arc::clone(&self.sink),
+            events: Arc::clone(&self.events),
+            output: Arc::clone(&self.output),
+            fault: Arc::clone(&fault),
+        };
         let mut worker = Worker {
             stderr: tokio::spawn(last_words(child.stderr.take(), self.spec.stream)),
             child,
             writer: tokio::spawn(write_messages(write, order_queue, media_queue)),
-            reader: tokio::spawn(read_messages(read, Arc::clone(&self.sink), Arc::clone(&self.events), Arc::clone(&fault))),
+            reader: tokio::spawn(read_messages(read, shelver)),
             orders,
             media,
             pumps: HashMap::new(),
@@ -173,8 +183,6 @@ impl Driver {
             fault,
         };
         (self.events)(PipelineEvent::Started { pid });
-        let resume =
-            self.output.clone().map(|output| Resume { output, next_frame: self.sink.next_frame() });
         worker.order(ToWorker::Start(WorkerSpec {
             ladder: self.spec.ladder.clone(),
             encoder: self.config.encoder,
@@ -191,6 +199,20 @@ impl Driver {
         Some(worker)
     }
 
+    /// Where the next worker goes on. After a hole that cannot be filled it begins anew.
+    fn resume(&mut self) -> Option<Resume> {
+        let output = self.output.get()?.clone();
+        let [next_frame, joined_by] = self.sink.next_frames();
+        let due = Duration::from_nanos(output.epoch_ns + output.grid.frame_rate.frame_start_ns(next_frame));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if now.saturating_sub(due) <= LONGEST_HOLE {
+            return Some(Resume { output, next_frame, joined_by });
+        }
+        self.sink.break_off();
+        self.output = Arc::default();
+        None
+    }
+
     /// Cleans up after a worker's exit and tells the actor; `None` when nobody listens any more.
     async fn reap(&mut self, worker: Option<Worker>, exit: Option<String>) {
         let Some(mut worker) = worker else { return };
@@ -205,7 +227,7 @@ impl Driver {
         worker.writer.abort();
         let reader = worker.reader.abort_handle();
         match timeout(DRAIN, &mut worker.reader).await {
-            Ok(Ok(output)) => self.output = output.or(self.output.take()),
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(stream = %self.spec.stream, %error, "worker reader failed"),
             Err(_) => reader.abort(),
         }
@@ -213,7 +235,7 @@ impl Driver {
         let last_words = timeout(DRAIN, &mut worker.stderr).await.ok().and_then(Result::ok).flatten();
         stderr.abort();
         let Some(exit) = exit else { return };
-        let fault = worker.fault.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let fault = worker.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
         let reason = match fault.or(last_words) {
             Some(words) => format!("{exit}: {words}"),
             None => exit,
@@ -308,61 +330,56 @@ async fn write_message<M: Serialize>(
     socket.write_all(buffer).await
 }
 
-/// Shelves what the worker makes. Returns the output that it fixed.
-async fn read_messages(
-    mut socket: OwnedReadHalf,
+/// Takes what a worker says.
+struct Shelver {
     sink: Arc<dyn OutputSink>,
     events: PipelineEvents,
-    fault: Arc<std::sync::Mutex<Option<String>>>,
-) -> Option<Output> {
+    output: Arc<OnceLock<Output>>,
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+async fn read_messages(mut socket: OwnedReadHalf, shelver: Shelver) {
     let mut buffer = BytesMut::with_capacity(256 << 10);
-    let mut output = None;
     loop {
         loop {
             match protocol::decode::<FromWorker>(&mut buffer) {
-                Ok(Some(message)) => take(message, &*sink, &events, &fault, &mut output),
+                Ok(Some(message)) => shelver.take(message),
                 Ok(None) => break,
-                Err(error) => {
-                    tracing::error!(%error, "worker message");
-                    return output;
-                }
+                Err(error) => return tracing::error!(%error, "worker message"),
             }
         }
         buffer.reserve(64 << 10);
         if !matches!(socket.read_buf(&mut buffer).await, Ok(1..)) {
-            return output;
+            return;
         }
     }
 }
 
-fn take(
-    message: FromWorker,
-    sink: &dyn OutputSink,
-    events: &PipelineEvents,
-    fault: &std::sync::Mutex<Option<String>>,
-    fixed: &mut Option<Output>,
-) {
-    match message {
-        FromWorker::Ready => {}
-        FromWorker::Output(output) => {
-            sink.output(&output);
-            *fixed = Some(output.clone());
-            events(PipelineEvent::Output(output));
-        }
-        FromWorker::Init { track, data } => sink.init(track, data),
-        FromWorker::Chunk(chunk) => {
-            let placed = sink.chunk(chunk);
-            if placed.playable {
-                events(PipelineEvent::Playable);
+impl Shelver {
+    fn take(&self, message: FromWorker) {
+        match message {
+            FromWorker::Ready => {}
+            FromWorker::Output(output) => {
+                self.sink.output(&output);
+                // A resumed worker repeats it.
+                let _ = self.output.set(output.clone());
+                (self.events)(PipelineEvent::Output(output));
             }
-            if let Some(sequence) = placed.segment {
-                events(PipelineEvent::Segment { sequence });
+            FromWorker::Init { track, data } => self.sink.init(track, data),
+            FromWorker::Chunk(chunk) => {
+                let placed = self.sink.chunk(chunk);
+                if placed.playable {
+                    (self.events)(PipelineEvent::Playable);
+                }
+                if let Some(sequence) = placed.segment {
+                    (self.events)(PipelineEvent::Segment { sequence });
+                }
             }
-        }
-        FromWorker::Report(report) => events(PipelineEvent::Report(report)),
-        FromWorker::Rejected { session, reason } => events(PipelineEvent::Rejected { session, reason }),
-        FromWorker::Fault { reason } => {
-            *fault.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(reason);
+            FromWorker::Report(report) => (self.events)(PipelineEvent::Report(report)),
+            FromWorker::Rejected { session, reason } => (self.events)(PipelineEvent::Rejected { session, reason }),
+            FromWorker::Fault { reason } => {
+                *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+            }
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Where one input's own timeline lies on the wall clock. Pure.
 //!
 //! `offset = arrival - dts`, taken from the earliest unit of the first [`SETTLE`] and then frozen: the least delayed unit
-//! tells most about the source's clock. Both tracks of an input share it, and that keeps its lip sync. Afterwards it only
+//! tells most about the source's clock. A replay, in which every unit is earlier than the one before it, is waited out.
+//! Both tracks of an input share it, and that keeps its lip sync. Afterwards it only
 //! - moves in steps of [`NUDGE`] per [`WINDOW`] when a whole window arrived early or late (clocks drift by tens of ppm),
 //! - is taken anew when a unit is later than [`LATE`] or earlier than [`EARLY`], or decoding times go back by more than [`BACK`]:
 //!   the source restarted or its clock jumped.
 
 /// How long after its first unit an offset follows the earliest arrival, nanoseconds.
 pub const SETTLE: i64 = 100_000_000;
+/// A unit of a replay is earlier than the one before it by at least this, nanoseconds: less than a frame of any source.
+const REPLAY: i64 = 5_000_000;
 /// A unit later than this moves the anchor, nanoseconds.
 pub const LATE: i64 = 1_500_000_000;
 /// A unit earlier than this moves the anchor, nanoseconds.
@@ -55,6 +58,9 @@ impl Anchor {
         self.last = dts;
         if !self.settled(now) {
             self.offset += lateness.min(0);
+            if lateness <= -REPLAY {
+                self.set_at = now;
+            }
             return false;
         }
         self.least_lateness = self.least_lateness.min(lateness);
@@ -112,6 +118,19 @@ mod tests {
             assert!(!anchor.arrived(5_001 * MS, frame * 33 * MS));
         }
         assert_eq!(anchor.wall(59 * 33 * MS), 5_001 * MS);
+    }
+
+    #[test]
+    fn a_slow_replay_is_waited_out() {
+        let mut anchor = Anchor::new(5_000 * MS, 0);
+        // 8 s of 30 fps in half a second, then live.
+        for frame in 1..240 {
+            assert!(!anchor.arrived((5_000 + frame * 2) * MS, frame * 33 * MS));
+        }
+        let live = 5_000 + 240 * 2;
+        assert!(!anchor.arrived((live + 33) * MS, 240 * 33 * MS));
+        assert!(anchor.settled((live + 100) * MS));
+        assert!((anchor.wall(240 * 33 * MS) - live * MS).abs() <= 33 * MS);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Start {
     pub output: Output,
     /// First output frame; 0, or where an earlier worker stopped.
     pub first_frame: u64,
+    /// Until this frame each part starts with a keyframe: some renditions go on from an earlier worker's part only there.
+    pub joined_by: u64,
     /// The input whose first picture is waited for; `None` continues a broadcast, which does not wait long for anything.
     pub chosen: Option<SessionId>,
 }
@@ -90,12 +92,14 @@ impl Mixer {
         self.allowance = self.behind(first) + SLACK;
         let mut keyframe_due = false;
         for n in first.. {
-            let starts_segment = n % u64::from(self.timeline.grid.segment_frames) == 0;
-            keyframe_due |= starts_segment && n != first;
+            let within = n % u64::from(self.timeline.grid.segment_frames);
+            let starts_segment = within == 0;
+            let joins = n <= start.joined_by && within % u64::from(self.timeline.grid.part_frames) == 0;
+            keyframe_due |= (starts_segment || joins) && n != first;
             if !self.wait_for_slot(n) {
                 break;
             }
-            let Some(picture_fits) = self.wait_for_encoders(n, starts_segment || n == first) else { break };
+            let Some(picture_fits) = self.wait_for_encoders(n, starts_segment || joins || n == first) else { break };
             let (picture, first_sample, block) = self.mix(n, picture_fits);
             if picture_fits {
                 if keyframe_due {
@@ -185,14 +189,14 @@ impl Mixer {
         let sound_from = self.timeline.sample_start(self.next_sample + AAC_DELAY);
         let sound_to = self.timeline.sample_start(end_sample + AAC_DELAY);
 
-        let mut inputs = wait_for_decoder(&stage, &mut self.starved, t, sound_to);
+        let (mut inputs, mut fresh) = wait_for_decoder(&stage, &mut self.starved, t, sound_to);
         let now = stage.clock.now();
         let on_air = inputs.on_air;
-        let (mut fresh, mut present) = (false, 0..0);
+        let mut present = 0..0;
         for (id, session) in &mut inputs.sessions {
             let advanced = session.advance(now, t, &self.timeline);
             if on_air == Some(*id) {
-                fresh = advanced;
+                fresh |= advanced;
                 present = session.read_sound(sound_from, &mut block);
             } else {
                 session.read_sound(sound_to, &mut []);
@@ -218,27 +222,32 @@ impl Mixer {
 }
 
 /// Waits while the decoders of the input on air hold what the slot needs, as long as they deliver anything. An input that was
-/// waited for in vain is `starved`, and not waited for again until it has recovered.
-fn wait_for_decoder<'a>(stage: &'a Stage, starved: &mut bool, t: i64, sound_to: i64) -> MutexGuard<'a, Inputs> {
-    let lagging = |inputs: &Inputs| {
-        let session = inputs.on_air.and_then(|id| inputs.sessions.get(&id));
-        session.is_some_and(|session| session.lagging(t, sound_to))
+/// waited for in vain is `starved`, and not waited for again until it has recovered. Also tells whether a new picture came by.
+fn wait_for_decoder<'a>(stage: &'a Stage, starved: &mut bool, t: i64, sound_to: i64) -> (MutexGuard<'a, Inputs>, bool) {
+    let mut fresh = false;
+    let mut lagging = |inputs: &mut Inputs| {
+        let Some(session) = inputs.on_air.and_then(|id| inputs.sessions.get_mut(&id)) else { return false };
+        if session.catch_up(t) {
+            fresh = true;
+            stage.taken.notify_all();
+        }
+        session.lagging(t, sound_to)
     };
     let mut inputs = stage.lock();
     let (mut delivered, mut deadline) = (inputs.delivered, stage.clock.now() + DECODER_PATIENCE);
-    while lagging(&inputs) {
+    while lagging(&mut inputs) {
         let now = stage.clock.now();
         if inputs.delivered != delivered {
             (delivered, deadline) = (inputs.delivered, now + DECODER_PATIENCE);
         }
         *starved |= now >= deadline;
         if *starved || inputs.stopping {
-            return inputs;
+            return (inputs, fresh);
         }
         inputs = stage.wait(&stage.delivered, inputs, deadline - now);
     }
     *starved = false;
-    inputs
+    (inputs, fresh)
 }
 
 const _: () = assert!(AAC_DELAY < SAMPLE_RATE as u64 / 10, "the sound read ahead must fit into any delay");

@@ -182,7 +182,7 @@ impl Worker {
     fn serve(&mut self, messages: &mut Messages) -> Result<(), WorkerError> {
         self.outbox.send(FromWorker::Ready);
         if let Some(resume) = self.spec.resume.clone() {
-            self.start_output(resume.output, resume.next_frame, None)?;
+            self.start_output(resume.output, [resume.next_frame, resume.joined_by], None)?;
         }
         loop {
             if let Some(message) = messages.next()? {
@@ -257,17 +257,22 @@ impl Worker {
             audio_bitrate_kbps: self.spec.audio_bitrate_kbps,
             epoch_ns: shape.first_arrival as u64,
         };
-        self.start_output(output, 0, Some(session))
+        self.start_output(output, [0, 0], Some(session))
     }
 
-    fn start_output(&mut self, output: Output, first_frame: u64, chosen: Option<SessionId>) -> Result<(), WorkerError> {
+    fn start_output(
+        &mut self,
+        output: Output,
+        [first_frame, joined_by]: [u64; 2],
+        chosen: Option<SessionId>,
+    ) -> Result<(), WorkerError> {
         let canvas = output.renditions.first().ok_or(WorkerError::NoRendition)?;
         // Decoders first: they work while the encoders start.
         for input in self.inputs.values_mut() {
             input.set_canvas(canvas.width, canvas.height);
         }
         let encoder = Arc::new(Encoder::start(&self.spec, &output, &self.outbox)?);
-        let start = mixer::Start { output: output.clone(), first_frame, chosen };
+        let start = mixer::Start { output: output.clone(), first_frame, joined_by, chosen };
         let mixer = mixer::spawn(self.stage.clone(), encoder.clone(), start, self.outbox.clone())?;
         let chosen = chosen.map(|session| (session, self.stage.clock.now()));
         self.running = Some(Running { encoder, mixer, output, chosen });

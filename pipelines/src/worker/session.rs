@@ -181,6 +181,21 @@ impl<P: Clone> Session<P> {
         fresh
     }
 
+    /// Takes off what was due before the slot that starts at `t`, so that a decoder that catches up has room for what the slot
+    /// needs; `true` when there is a new picture.
+    pub fn catch_up(&mut self, t: i64) -> bool {
+        let Some(anchor) = &self.anchor else { return false };
+        let mut fresh = false;
+        while let Some((pts, picture)) =
+            self.pictures.pop_front_if(|(pts, _)| anchor.wall(*pts) + self.delay < t - HYSTERESIS)
+        {
+            self.shown_until = Some(pts);
+            self.current = Some(picture);
+            fresh = true;
+        }
+        fresh
+    }
+
     /// The latest picture that was due.
     pub fn current(&self) -> Option<P> {
         self.current.clone()
@@ -324,6 +339,30 @@ mod tests {
         let due = session.anchor.unwrap().wall(0) + session.delay;
         assert!((due - timeline.epoch - DELAY - 150 * MS).abs() <= 20 * MS, "{}", due - timeline.epoch);
         assert_eq!(timeline.phase(due), 0);
+    }
+
+    #[test]
+    fn a_replay_is_decoded_up_to_the_slot_before_the_slot_is_made() {
+        let timeline = timeline(25);
+        let mut session = Session::new(DELAY);
+        for frame in 0..100i64 {
+            session.video_arrived(timeline.epoch, frame * 40 * MS);
+            session.video_fed(frame * 40 * MS);
+        }
+        // The slot of frame 50, one second and a half ago.
+        let t = session.anchor.unwrap().wall(50 * 40 * MS) + DELAY;
+        let mut frames = 0..100i64;
+        loop {
+            if session.catch_up(t) {
+                assert!(session.picture_room());
+            } else if !session.lagging(t, t) {
+                break;
+            }
+            let frame = frames.next().unwrap();
+            session.picture(timeline.epoch, frame * 40 * MS, frame);
+        }
+        session.advance(t, t, &timeline);
+        assert_eq!(session.current(), Some(50));
     }
 
     #[test]

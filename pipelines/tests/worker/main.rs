@@ -4,8 +4,11 @@
 
 mod harness;
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use harness::{
     Made, Scratch, Timed, Worker, brightness, first_pts, onsets, probe, read_flv, source_file, spec, test_card,
     waveform,
@@ -15,7 +18,7 @@ use weir_media::feed::FeedItem;
 use weir_media::grid::AAC_FRAME;
 use weir_media::id::SessionId;
 use weir_media::ladder::Ladder;
-use weir_media::protocol::{FromWorker, H264Encoder, Resume, ToWorker, WorkerSpec};
+use weir_media::protocol::{Chunk, FromWorker, H264Encoder, Output, Resume, ToWorker, WorkerSpec};
 use weir_pipelines::worker::WorkerError;
 
 /// Plays one source on air and stops.
@@ -178,57 +181,75 @@ fn replay(items: &[Timed], ms: u32) -> Vec<Timed> {
     configs.chain(&items[key..sent]).map(|(_, item)| (0, item.clone())).collect()
 }
 
+/// A broadcast that two workers made, the first of which crashed.
+struct Resumed {
+    output: Output,
+    inits: BTreeMap<u8, Bytes>,
+    published: Vec<Chunk>,
+    /// Per track, the first frame that the first worker has not published.
+    next: Vec<u64>,
+    /// What the second worker made.
+    made: Made,
+    /// Frames that were due when the second worker was stopped.
+    due: u64,
+}
+
+impl Resumed {
+    /// Plays `items` for 3 s to the first worker, the rest to the second. `lost` tells which parts of the first do not arrive.
+    fn play(items: &[Timed], lost: impl Fn(&Chunk, &[Chunk]) -> bool) -> Self {
+        let mut worker = Worker::start(spec());
+        worker.open(1);
+        worker.on_air(1);
+        let first: Vec<Timed> = items.iter().filter(|(ms, _)| *ms < 3_000).cloned().collect();
+        let start = worker.play(1, &first);
+        let (output, inits, sent) = worker.crash();
+        let published: Vec<Chunk> = sent.iter().filter(|chunk| !lost(chunk, &sent)).cloned().collect();
+        let next: Vec<u64> = (0..=output.renditions.len() as u8)
+            .map(|track| {
+                let last = published.iter().rev().find(|chunk| chunk.track == track).unwrap();
+                let last = output.grid.first_frame(last.segment, last.part);
+                (last + 1..).find(|n| output.grid.place(*n) != output.grid.place(last)).unwrap()
+            })
+            .collect();
+
+        // The machine needs 0.5 s to notice; then a new worker gets what the feed holds, and the rest in real time.
+        let now = start.elapsed().as_millis() as u32 + 500;
+        let (next_frame, joined_by) = (*next.iter().min().unwrap(), *next.iter().max().unwrap());
+        let resume = Some(Resume { output: output.clone(), next_frame, joined_by });
+        let mut worker = Worker::start(WorkerSpec { resume, ..spec() });
+        worker.collect_until(start + Duration::from_millis(u64::from(now)));
+        worker.open(2);
+        worker.on_air(2);
+        let mut rest = replay(items, now);
+        rest.extend(items.iter().filter(|(ms, _)| *ms > now).map(|(ms, item)| (ms - now, item.clone())));
+        worker.play(2, &rest);
+        let due = (start.elapsed().as_secs_f64() * output.grid.frame_rate.as_f64()) as u64;
+        let (made, _) = worker.stop();
+        assert_eq!(made.output, output);
+        Self { output, inits, published, next, made, due }
+    }
+
+    /// Writes a track as it is published: each part once, the first worker's if it has one.
+    fn write(&self, track: u8, path: &Path) {
+        let frame = |chunk: &Chunk| self.output.grid.first_frame(chunk.segment, chunk.part);
+        let old = self.published.iter().filter(|chunk| chunk.track == track);
+        let new = self.made.track(track).filter(|chunk| frame(chunk) >= self.next[usize::from(track)]);
+        let mut joined = self.inits[&track].to_vec();
+        old.chain(new).for_each(|chunk| joined.extend_from_slice(&chunk.data));
+        std::fs::write(path, joined).unwrap();
+    }
+}
+
 #[test]
 fn a_resumed_worker_goes_on_at_its_frame_and_catches_up() {
-    let items = test_card("320x180", "30", "-c:a aac", 8.0);
-    let mut worker = Worker::start(spec());
-    worker.open(1);
-    worker.on_air(1);
-    let first: Vec<Timed> = items.iter().filter(|(ms, _)| *ms < 3_000).cloned().collect();
-    let start = worker.play(1, &first);
-    let (output, inits, published) = worker.crash();
-    // The first part that some track has not published.
-    let next = (0..=2u8)
-        .map(|track| {
-            let last = published.iter().rev().find(|chunk| chunk.track == track).unwrap();
-            let grid = output.grid;
-            let next = if last.part + 1 < grid.parts_per_segment() {
-                (last.segment, last.part + 1)
-            } else {
-                (last.segment + 1, 0)
-            };
-            grid.first_frame(next.0, next.1)
-        })
-        .min()
-        .unwrap();
-
-    // The machine needs 0.5 s to notice; then a new worker gets what the feed holds, and the rest in real time.
-    let now = start.elapsed().as_millis() as u32 + 500;
-    let resume = Some(Resume { output: output.clone(), next_frame: next });
-    let mut worker = Worker::start(WorkerSpec { resume, ..spec() });
-    worker.collect_until(start + Duration::from_millis(u64::from(now)));
-    worker.open(2);
-    worker.on_air(2);
-    let mut rest = replay(&items, now);
-    rest.extend(items.iter().filter(|(ms, _)| *ms > now).map(|(ms, item)| (ms - now, item.clone())));
-    worker.play(2, &rest);
-    let shown = (start.elapsed().as_secs_f64() * 30.0) as u64;
-    let (made, _) = worker.stop();
-    assert_eq!(made.output, output);
-
+    let resumed = Resumed::play(&test_card("320x180", "30", "-c:a aac", 8.0), |_, _| false);
+    let (made, next) = (&resumed.made, *resumed.next.iter().min().unwrap());
     let scratch = Scratch::new();
     for track in 0..=2u8 {
         let first = made.track(track).next().unwrap();
-        assert_eq!((first.segment, first.part), output.grid.place(next), "track {track}");
-        assert!(first.independent);
-        // Joined behind the old worker's parts up to there, under the old worker's initialization.
+        assert_eq!((first.segment, first.part), resumed.output.grid.place(next), "track {track}");
         let path = scratch.path(&format!("{track}.mp4"));
-        let mut joined = inits[&track].to_vec();
-        let old = published
-            .iter()
-            .filter(|chunk| chunk.track == track && output.grid.first_frame(chunk.segment, chunk.part) < next);
-        old.chain(made.track(track)).for_each(|chunk| joined.extend_from_slice(&chunk.data));
-        std::fs::write(&path, joined).unwrap();
+        resumed.write(track, &path);
         let (_, _, packets) = probe(&path);
         let step = packets[1].pts - packets[0].pts;
         for (n, packet) in packets.iter().enumerate() {
@@ -236,8 +257,42 @@ fn a_resumed_worker_goes_on_at_its_frame_and_catches_up() {
         }
     }
     let frames: u64 = made.track(0).map(|chunk| u64::from(chunk.frames)).sum();
-    assert!((shown - 15..=shown + 1).contains(&(next + frames)), "{} of {shown} frames", next + frames);
+    let due = resumed.due;
+    assert!((due - 15..=due + 1).contains(&(next + frames)), "{} of {due} frames", next + frames);
     assert_eq!(made.reports.last().unwrap().dropped, 0);
+}
+
+#[test]
+fn a_rendition_that_was_ahead_goes_on_with_a_keyframe() {
+    // The second rendition is two parts behind.
+    let resumed = Resumed::play(&test_card("320x180", "30", "-c:a aac", 5.0), |chunk, sent| {
+        chunk.track == 1 && sent.iter().rev().filter(|other| other.track == 1).take(2).any(|last| last == chunk)
+    });
+    assert!(resumed.next[1] < resumed.next[0]);
+    let scratch = Scratch::new();
+    for track in 0..=1u8 {
+        let next = resumed.output.grid.place(resumed.next[usize::from(track)]);
+        let first = resumed.made.track(track).find(|chunk| (chunk.segment, chunk.part) == next).unwrap();
+        assert!(first.independent, "track {track} goes on in the middle of what was never published");
+        let path = scratch.path(&format!("{track}.mp4"));
+        resumed.write(track, &path);
+        brightness(&path);
+    }
+}
+
+#[test]
+fn a_replay_of_a_long_gop_shows_nothing_that_was_shown_before() {
+    let scratch = Scratch::new();
+    let picture = "color=black:s=64x36:r=30,geq=lum='16+0.8*N':cb=128:cr=128,scale=320x180";
+    let args =
+        format!("-f lavfi -i {picture} -c:v libx264 -preset ultrafast -tune zerolatency -g 240 -pix_fmt yuv420p -an");
+    let resumed = Resumed::play(&read_flv(&source_file(&scratch, &args, 6.0)), |_, _| false);
+    let path = scratch.path("0.mp4");
+    resumed.write(0, &path);
+    let shown = brightness(&path);
+    let darker: Vec<_> =
+        (1..shown.len()).filter(|&n| shown[n] + 2 < shown[n - 1]).map(|n| (n, shown[n - 1], shown[n])).collect();
+    assert!(darker.is_empty(), "frame, brightness before, brightness: {darker:?} of {shown:?}");
 }
 
 #[test]
