@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use crate::config::{self, Config, Faults};
 use crate::doctor::{self, Grade};
 use crate::server::{self, ServeError};
-use crate::{telemetry, worker};
+use crate::telemetry;
+use crate::worker::{self, Task};
 
 const USAGE: &str = "\
 weir: self-hosted live-stream ingest orchestrator
@@ -35,10 +36,8 @@ enum Command {
     Doctor {
         config: Option<PathBuf>,
     },
-    /// A media worker, for the server's own use; `registry` only scans GStreamer's plugins.
-    Worker {
-        registry: bool,
-    },
+    /// A media worker, for the server's own use.
+    Worker(Task),
     Version,
     Help,
 }
@@ -49,7 +48,7 @@ pub fn main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
         Ok(Command::Serve { config }) => serve(config),
         Ok(Command::CheckConfig { config }) => check_config(load(config)),
         Ok(Command::Doctor { config }) => doctor(load(config)),
-        Ok(Command::Worker { registry }) => worker::main(registry),
+        Ok(Command::Worker(task)) => worker::main(task),
         Ok(Command::Version) => {
             println!("weir {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -70,7 +69,11 @@ fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String>
     let name = arguments.next().ok_or("no command")?;
     // The stream's number behind `worker` only serves those who read the process list.
     if name == "worker" {
-        return Ok(Command::Worker { registry: arguments.next().as_deref() == Some("--registry") });
+        return Ok(Command::Worker(match arguments.next().as_deref() {
+            Some("--registry") => Task::Registry,
+            Some("--sandbox-test") => Task::SandboxTest,
+            _ => Task::Stream,
+        }));
     }
     let mut config = None;
     while let Some(argument) = arguments.next() {
@@ -159,9 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_takes_the_streams_number_or_the_registry_switch() {
-        assert_eq!(parsed("worker 12"), Ok(Command::Worker { registry: false }));
-        assert_eq!(parsed("worker --registry"), Ok(Command::Worker { registry: true }));
+    fn a_worker_takes_the_streams_number_or_another_task() {
+        assert_eq!(parsed("worker 12"), Ok(Command::Worker(Task::Stream)));
+        assert_eq!(parsed("worker --registry"), Ok(Command::Worker(Task::Registry)));
+        assert_eq!(parsed("worker --sandbox-test"), Ok(Command::Worker(Task::SandboxTest)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use weir_actors::clock;
+use weir_pipelines::worker::sandbox::Support;
 
 use crate::config::{Config, Faults};
 
@@ -67,6 +68,7 @@ pub fn examine(config: Result<Config, Faults>) -> Vec<Finding> {
     };
     findings.extend(config.not_built().into_iter().map(|line| Finding::new(Grade::Warn, "config", line)));
     findings.push(elements(&config));
+    findings.push(sandbox(weir_pipelines::worker::sandbox::support()));
     for (key, listen) in [("http.listen", config.http.listen), ("rtmp.listen", config.rtmp.listen)] {
         findings.extend(listen.address().map(|address| port(key, address)));
     }
@@ -83,6 +85,22 @@ fn elements(config: &Config) -> Finding {
             Finding::new(Grade::Fail, "gstreamer", format!("missing: {}", list.join(", ")))
         }
         Err(error) => Finding::new(Grade::Fail, "gstreamer", error.to_string()),
+    }
+}
+
+/// Workers need all but landlock, which they do not use yet.
+fn sandbox(Support { no_new_privs, seccomp, landlock }: Support) -> Finding {
+    let word = |there| if there { "yes" } else { "no" };
+    let landlock = landlock.map_or("no".into(), |version| format!("ABI {version}"));
+    let text = format!(
+        "seccomp filter: {}, no_new_privs: {}, landlock (not used yet): {landlock}",
+        word(seccomp),
+        word(no_new_privs)
+    );
+    if seccomp && no_new_privs {
+        Finding::new(Grade::Ok, "sandbox", text)
+    } else {
+        Finding::new(Grade::Fail, "sandbox", format!("{text}; workers cannot be confined and will not start"))
     }
 }
 
@@ -140,6 +158,14 @@ mod tests {
         assert!(findings.iter().any(|finding| finding.text.starts_with("http.listen")), "{findings:?}");
         assert_eq!(graded(&findings, "clock"), [Grade::Ok]);
         assert_eq!(graded(&findings, "gstreamer"), [Grade::Ok], "{findings:?}");
+    }
+
+    #[test]
+    fn a_kernel_without_seccomp_fails_and_one_without_landlock_does_not() {
+        let full = Support { no_new_privs: true, seccomp: true, landlock: Some(2) };
+        assert_eq!(sandbox(Support { landlock: None, ..full }).grade, Grade::Ok);
+        assert!(sandbox(full).text.ends_with("ABI 2"));
+        assert_eq!(sandbox(Support { seccomp: false, ..full }).grade, Grade::Fail);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use weir_media::protocol::H264Encoder;
 use crate::worker::{WorkerError, scan_plugins};
 
 /// Elements of the decode and encode pipelines; the encoder of the rungs comes on top. Debian's package is told with each.
-const NEEDED: [(&str, &str); 15] = [
+pub(crate) const NEEDED: [(&str, &str); 15] = [
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("appsink", "gstreamer1.0-plugins-base"),
     ("capsfilter", "libgstreamer1.0-0"),

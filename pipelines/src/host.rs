@@ -26,6 +26,8 @@ use weir_media::protocol::H264Encoder;
 
 use driver::{Command, Driver};
 
+pub use process::confine;
+
 /// How many orders may wait for a driver. Orders are rare; a full channel means a stuck runtime.
 const COMMANDS: usize = 256;
 

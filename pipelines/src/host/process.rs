@@ -51,15 +51,14 @@ fn gst_environment(registry: &Path) -> Vec<(&'static str, std::ffi::OsString)> {
     // What an operator sets to find plugins or to debug goes on to the worker; nothing else of the environment does.
     const PASSED: [&str; 5] =
         ["GST_PLUGIN_PATH", "GST_PLUGIN_SYSTEM_PATH", "GST_PLUGIN_SYSTEM_PATH_1_0", "GST_DEBUG", "RUST_BACKTRACE"];
-    let mut environment: Vec<_> =
-        PASSED.into_iter().filter_map(|key| Some((key, std::env::var_os(key)?))).collect();
+    let mut environment: Vec<_> = PASSED.into_iter().filter_map(|key| Some((key, std::env::var_os(key)?))).collect();
     environment.push(("GST_REGISTRY", registry.into()));
     environment.push(("GST_REGISTRY_FORK", "no".into()));
     environment
 }
 
-/// Ties the child's life to ours and bounds what it can take.
-fn confine(command: &mut std::process::Command) {
+/// Ties the child's life to the calling thread's and bounds what it can take.
+pub fn confine(command: &mut std::process::Command) {
     let parent = std::process::id();
     let limit = |resource, value: u64| {
         let limit = libc::rlimit { rlim_cur: value, rlim_max: value };

@@ -23,6 +23,7 @@ mod mixer;
 mod outbox;
 mod rate;
 mod report;
+pub mod sandbox;
 mod session;
 mod stage;
 mod timeline;
@@ -76,6 +77,12 @@ pub enum WorkerError {
     /// A pipeline cannot be built or run.
     #[error("pipeline: {0}")]
     Pipeline(String),
+    /// The kernel takes no filter of system calls, and without it no stranger's bytes are decoded.
+    #[error("sandbox cannot be installed: {0}")]
+    Sandbox(#[source] std::io::Error),
+    /// The sandbox' self-test found so many faults.
+    #[error("the sandbox has {0} faults")]
+    Leaks(usize),
     /// The ladder has no rung.
     #[error("the ladder is empty")]
     NoRendition,
@@ -93,7 +100,9 @@ pub fn run(socket: UnixStream) -> Result<(), WorkerError> {
     };
     let (outbox, writer) = Outbox::start(socket.try_clone()?)?;
     let mut worker = Worker::new(spec, outbox);
-    let result = elements::start().and_then(|()| worker.serve(&mut messages));
+    let result = elements::start()
+        .and_then(|()| sandbox::install().map_err(WorkerError::Sandbox))
+        .and_then(|()| worker.serve(&mut messages));
     if matches!(result, Err(WorkerError::Orphaned | WorkerError::Socket(_))) {
         // Nobody reads: release whoever is blocked in a write.
         let _ = socket.shutdown(std::net::Shutdown::Both);
