@@ -14,7 +14,8 @@ use crate::store::{Projection, RecordType, Stream};
 /// The region code of an ingest point that is receiving: this server is the only one.
 const REGION: &str = "local";
 
-/// A stream: what clients wrote, then what the server knows. Fields come in the documented order. Holds the token: no `Debug`.
+/// A stream: what clients wrote, then what the server knows. Fields come in the documented order.
+// Holds the token: no `Debug`. Not a doc comment, because those are the API's description.
 #[derive(Serialize, ToSchema)]
 pub struct StreamView {
     /// Its name; need not be unique.
