@@ -146,7 +146,7 @@ pub struct Api {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
-    /// Directory of the database and of generated secrets; made with mode 0700.
+    /// Directory of the database and of generated secrets; made with mode 0700 when it does not exist.
     pub dir: PathBuf,
 }
 

@@ -59,7 +59,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or makes the database in a directory, which is made with mode 0700. Sessions that the last run left open are closed.
+    /// Opens or makes the database in a directory, which is made with mode 0700 when it does not exist. Sessions that the last run left open are closed.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
         let file = private_file(dir)?;
         let options = SqliteConnectOptions::new()
