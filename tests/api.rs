@@ -1,5 +1,8 @@
 //! The REST API over real HTTP: documented shapes, status codes and oddities. The supervision tree is a fake that remembers.
 
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "support/api_server.rs"]
 mod api_server;
 

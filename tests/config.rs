@@ -1,5 +1,8 @@
 //! Configuration: the manual is true, the environment overrides, and every fault is told with its path.
 
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,5 +1,8 @@
 //! The worker's sandbox in real processes: each ban tried, and a worker at work looked at from outside.
 
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support {
     // Each test uses a part of it.
     #[allow(dead_code)]
