@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 
+import continuity
 import control
 import cost
 import output
@@ -30,9 +31,14 @@ LINES = {
     "gcore": control.gcore,
     "defects": control.defects_line,
     "demo": control.demo,
+    "worker_kill": continuity.worker_kill,
+    "worker_stop": continuity.worker_stop,
+    "worker_kill_players": continuity.worker_kill_players,
+    "server_kill": continuity.server_kill,
+    "server_kill_players": continuity.server_kill_players,
     "check_and_test": control.check_and_test,
 }
-# Without what needs a quiet machine or the tests themselves.
+# Without what needs a quiet machine, many minutes or the tests themselves.
 SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo"]
 
 

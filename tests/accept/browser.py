@@ -6,10 +6,10 @@ import subprocess
 from report import KEPT, ROOT, Failed, Figure, empty
 
 
-def measure(url, seconds, name):
-    """The object that `measure.mjs` prints. A screenshot is kept as `.accept/NAME.png`."""
+def measure(url, seconds, name, mode="ll"):
+    """The object that `measure.mjs` prints; `mode` is one of its modes. A screenshot is kept as `.accept/NAME.png`."""
     done = subprocess.run(
-        ["node", ROOT / "tests" / "browser" / "measure.mjs", url, "--seconds", str(seconds),
+        ["node", ROOT / "tests" / "browser" / "measure.mjs", url, "--seconds", str(seconds), "--mode", mode,
          "--screenshot", KEPT / f"{name}.png"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds + 90)
     if done.returncode != 0:

@@ -75,10 +75,21 @@ class Weir:
             f'[http]\nlisten = "127.0.0.1:{http_port}"\n[rtmp]\nlisten = "127.0.0.1:{self.rtmp_port}"\n'
             f'[srt]\nlisten = "off"\n[api]\nkey = "{API_KEY}"\n[data]\ndir = "{self.dir / "store"}"\n{more}')
         self.log = open(self.dir / "weir.log", "wb")
-        self.process = subprocess.Popen(
-            [binary(), "serve", "--config", config], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.http = Http()
+        self.start()
+
+    def start(self):
+        """Starts the process and waits until it is ready."""
+        self.process = subprocess.Popen(
+            [binary(), "serve", "--config", self.dir / "config.toml"],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         wait_until("readiness", 60, lambda: self.alive() and self.http.get(self.base + "/readyz")[0] == 200)
+
+    def kill_and_restart(self):
+        """Ends the process by SIGKILL and starts another one on the same ports and data."""
+        self.process.kill()
+        self.process.wait()
+        self.start()
 
     def alive(self):
         if self.process.poll() is not None:
@@ -174,9 +185,14 @@ class Encoder:
     def __enter__(self):
         return self
 
+    def end(self):
+        """Ends it if it still runs; returns its last words."""
+        stop(self.process)
+        with self.process.stderr as stderr:
+            return stderr.read().strip()
+
     def __exit__(self, kind, *_):
         ended = self.process.poll()
-        stop(self.process)
-        words = self.process.stderr.read().strip()
+        words = self.end()
         if kind is None and ended not in (None, 0):
             raise Failed(f"the encoder ended with code {ended}: {words[-300:]}")

@@ -24,6 +24,7 @@ class Source:
     sample_rate: int | None = 48000  # None: no audio
     channels: int = 2
     b_frames: int = 0
+    gop: int = 1  # seconds between keyframes
 
     def path(self):
         return KEPT / "media" / f"{self.name}-{self.seconds}s.flv"
@@ -53,7 +54,7 @@ class Source:
         command += [
             "-t", self.seconds, "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-pix_fmt", "yuv420p",
             "-b:v", f"{self.kbps}k", "-maxrate", f"{self.kbps}k", "-bufsize", f"{self.kbps}k", "-bf", self.b_frames,
-            "-g", fps, "-keyint_min", fps, "-sc_threshold", 0, "-flvflags", "no_duration_filesize", "-f", "flv"]
+            "-g", fps * self.gop, "-keyint_min", fps * self.gop, "-sc_threshold", 0, "-flvflags", "no_duration_filesize", "-f", "flv"]
         # Under another name until it is whole: a run that was broken off leaves no half file behind.
         half = path.with_suffix(".half")
         done = subprocess.run([*map(str, command), half], stderr=subprocess.PIPE, text=True)

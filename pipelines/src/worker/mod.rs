@@ -90,6 +90,11 @@ pub enum WorkerError {
 
 /// Runs a worker on `socket` until it is stopped, orphaned or broken.
 pub fn run(socket: UnixStream) -> Result<(), WorkerError> {
+    run_behind(socket, || sandbox::install().map_err(WorkerError::Sandbox))
+}
+
+/// As [`run`], with `confine` in the sandbox' place once GStreamer is up. For tests, whose own process has more to do than a worker's.
+pub fn run_behind(socket: UnixStream, confine: impl FnOnce() -> Result<(), WorkerError>) -> Result<(), WorkerError> {
     let mut messages = Messages::new(socket.try_clone()?)?;
     let spec = loop {
         match messages.next()? {
@@ -100,9 +105,7 @@ pub fn run(socket: UnixStream) -> Result<(), WorkerError> {
     };
     let (outbox, writer) = Outbox::start(socket.try_clone()?)?;
     let mut worker = Worker::new(spec, outbox);
-    let result = elements::start()
-        .and_then(|()| sandbox::install().map_err(WorkerError::Sandbox))
-        .and_then(|()| worker.serve(&mut messages));
+    let result = elements::start().and_then(|()| confine()).and_then(|()| worker.serve(&mut messages));
     if matches!(result, Err(WorkerError::Orphaned | WorkerError::Socket(_))) {
         // Nobody reads: release whoever is blocked in a write.
         let _ = socket.shutdown(std::net::Shutdown::Both);

@@ -127,7 +127,7 @@ pub struct Worker {
 impl Worker {
     pub fn start(spec: WorkerSpec) -> Self {
         let (socket, theirs) = UnixStream::pair().unwrap();
-        let thread = std::thread::spawn(move || worker::run(theirs));
+        let thread = std::thread::spawn(move || worker::run_behind(theirs, || Ok(())));
         let (sender, received) = channel();
         let mut incoming = socket.try_clone().unwrap();
         std::thread::spawn(move || {
