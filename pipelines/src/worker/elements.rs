@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 
 use super::WorkerError;
+use super::scale::Scale;
 
-/// Starts GStreamer and adds the CMAF muxer, once per process.
+/// Starts GStreamer and adds the CMAF muxer and the scaler, once per process.
 pub fn start() -> Result<(), WorkerError> {
     static STARTED: Mutex<bool> = Mutex::new(false);
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     if !*started {
         gst::init()?;
         gstfmp4::plugin_register_static().map_err(|error| WorkerError::Pipeline(error.to_string()))?;
+        gst::Element::register(None, "weirscale", gst::Rank::NONE, Scale::static_type())
+            .map_err(|error| WorkerError::Pipeline(error.to_string()))?;
         *started = true;
     }
     Ok(())

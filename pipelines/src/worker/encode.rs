@@ -167,7 +167,7 @@ fn description(spec: &WorkerSpec, output: &Output, canvas: &Rendition) -> Result
         );
         if (rung.width, rung.height) != (canvas.width, canvas.height) {
             text += &format!(
-                "videoscale n-threads=1 ! video/x-raw,width={},height={},pixel-aspect-ratio=1/1 ! ",
+                "weirscale ! video/x-raw,width={},height={},pixel-aspect-ratio=1/1 ! ",
                 rung.width, rung.height
             );
         }

@@ -13,6 +13,7 @@
 
 mod anchor;
 mod audio_ring;
+mod bilinear;
 mod cut;
 mod decode;
 mod elements;
@@ -24,6 +25,7 @@ mod outbox;
 mod rate;
 mod report;
 pub mod sandbox;
+mod scale;
 mod session;
 mod stage;
 mod timeline;
