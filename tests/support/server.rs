@@ -81,19 +81,15 @@ impl Server {
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        self.agent
-            .post(self.url(path))
-            .header("Authorization", &format!("APIKey {API_KEY}"))
-            .send_json(body)
-            .expect("answer")
-            .body_mut()
-            .read_json()
-            .expect("json")
+        self.send(self.agent.post(self.url(path)), body)
     }
 
     pub fn patch(&self, path: &str, body: &Value) -> Value {
-        self.agent
-            .patch(self.url(path))
+        self.send(self.agent.patch(self.url(path)), body)
+    }
+
+    fn send(&self, request: ureq::RequestBuilder<ureq::typestate::WithBody>, body: &Value) -> Value {
+        request
             .header("Authorization", &format!("APIKey {API_KEY}"))
             .send_json(body)
             .expect("answer")
