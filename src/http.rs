@@ -6,6 +6,7 @@ pub mod auth;
 pub mod body;
 pub mod delivery;
 pub mod error;
+mod gzip;
 pub mod health;
 pub mod openapi;
 pub mod ops;

@@ -15,12 +15,14 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{self, AcceptEncoding, EntityTag, Header, IfNoneMatch},
+    http::header::{self, EntityTag, Header, IfNoneMatch},
     web,
 };
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use rust_embed::RustEmbed;
+
+use super::gzip::accepts_gzip;
 
 const POLICY: &str = "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; connect-src 'self'; \
                       object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors *";
@@ -103,7 +105,7 @@ fn answer(request: &HttpRequest, name: &str, cache: &'static str) -> HttpRespons
     }
     response.content_type(file.content_type.as_str());
     match &file.gzip {
-        Some(packed) if takes_gzip(request) => {
+        Some(packed) if accepts_gzip(request) => {
             response.insert_header((header::CONTENT_ENCODING, "gzip")).body(packed.clone())
         }
         _ => response.body(file.plain.clone()),
@@ -117,13 +119,6 @@ fn held(request: &HttpRequest, etag: &EntityTag) -> bool {
         Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(etag)),
         Err(_) => false,
     }
-}
-
-fn takes_gzip(request: &HttpRequest) -> bool {
-    let gzip = header::Encoding::gzip();
-    AcceptEncoding::parse(request).is_ok_and(|accepted| {
-        accepted.negotiate([&gzip, &header::Encoding::identity()].into_iter()) == Some(gzip.clone())
-    })
 }
 
 #[cfg(test)]

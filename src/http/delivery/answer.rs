@@ -5,13 +5,15 @@ use std::io::Write;
 
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
 use weir_media::package::{Media, Page};
+
+use crate::http::gzip::accepts_gzip;
 
 const ERR_CODE: HeaderName = HeaderName::from_static("x-err-code");
 const EXPOSED: &str = "X-Err-Code, Date, Content-Length, Content-Range";
@@ -63,7 +65,7 @@ pub(super) fn unavailable() -> HttpResponse {
 /// A playlist from the packager's cache. `by_number`: it was asked for by sequence number.
 pub(super) fn page(request: &HttpRequest, page: &Page, by_number: bool) -> HttpResponse {
     let cache = if by_number { BY_NUMBER } else { SHORT };
-    match accepts_gzip(request.headers()) {
+    match accepts_gzip(request) {
         true => manifest(Kind::Playlist, cache, page.packed(gzip).clone(), true),
         false => manifest(Kind::Playlist, cache, page.text().clone(), false),
     }
@@ -71,7 +73,7 @@ pub(super) fn page(request: &HttpRequest, page: &Page, by_number: bool) -> HttpR
 
 /// A manifest that was written for this request.
 pub(super) fn text(request: &HttpRequest, kind: Kind, text: String) -> HttpResponse {
-    match accepts_gzip(request.headers()) {
+    match accepts_gzip(request) {
         true => manifest(kind, SHORT, gzip(text.as_bytes()), true),
         false => manifest(kind, SHORT, text.into(), false),
     }
@@ -159,16 +161,6 @@ fn cut(parts: Vec<Bytes>, start: u64, end: u64) -> Vec<Bytes> {
         at += length;
     }
     cut
-}
-
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
-    accepted.split(',').any(|coding| {
-        let mut terms = coding.split(';').map(str::trim);
-        let named = terms.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip") || name == "*");
-        let weight = terms.find_map(|term| term.strip_prefix("q=")).and_then(|weight| weight.parse::<f32>().ok());
-        named && weight.is_none_or(|weight| weight > 0.0)
-    })
 }
 
 fn gzip(text: &[u8]) -> Bytes {
