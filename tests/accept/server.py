@@ -17,6 +17,9 @@ API_KEY = "1234$accept-key"
 
 
 def binary():
+    """The program to measure: `$WEIR`, else the release build."""
+    if named := os.environ.get("WEIR"):
+        return pathlib.Path(named).resolve()
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
     return (ROOT / target / "release" / "weir").resolve()
 
