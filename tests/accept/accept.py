@@ -19,6 +19,7 @@ import control
 import cost
 import output
 import play
+import writes
 from report import KEPT, Failed, Result, commit, table
 from server import binary
 
@@ -36,10 +37,11 @@ LINES = {
     "worker_kill_players": continuity.worker_kill_players,
     "server_kill": continuity.server_kill,
     "server_kill_players": continuity.server_kill_players,
+    "api_writes": writes.api_writes,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
-SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo"]
+SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes"]
 
 
 def run(name, short, on):
