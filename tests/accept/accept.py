@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 
+import chaos
 import continuity
 import control
 import cost
@@ -38,10 +39,12 @@ LINES = {
     "server_kill": continuity.server_kill,
     "server_kill_players": continuity.server_kill_players,
     "api_writes": writes.api_writes,
+    "chaos_checker": chaos.chaos_checker,
+    "chaos": chaos.chaos,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
-SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes"]
+SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "chaos_checker"]
 
 
 def run(name, short, on):
