@@ -12,7 +12,7 @@ cargo  := cargo
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 web_sources := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
-.PHONY: help prerequisites packages packages-test web build demo run test check accept clean
+.PHONY: help prerequisites packages packages-test web build demo run test check accept bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -49,7 +49,7 @@ demo: ## everything: install, build, serve, push a test stream, print the URLs t
 run: build ## serve with config.toml
 	$(weir) serve --config config.toml
 
-test: packages-test web tests/browser/node_modules/.package-lock.json ## install what is missing, run every test
+test: packages-test web tests/browser/node_modules/.package-lock.json tests/parsers/node_modules/.package-lock.json ## install what is missing, run every test
 	cd web && npm run lint
 	scripts/check-links.py
 	$(cargo) build --release --locked --workspace
@@ -68,6 +68,11 @@ check: packages web ## format, lints, dependency policy, links of the documents
 accept: packages-test build tests/browser/node_modules/.package-lock.json ## measure the goals; make accept ONLY=name[,name] runs some again
 	python3 tests/accept/accept.py $(if $(ONLY),--only $(ONLY))
 
+bench: build ## measure beside other servers, into docs/performance.md; ONLY=name[,name] some again, ROUNDS=n more rounds
+	@scripts/install-packages.sh bench
+	@scripts/bench-peers.sh
+	python3 tests/bench/bench.py $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 clean: ## remove what was built and measured
 	$(cargo) clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules .accept .venv .node
+	rm -rf web/dist web/node_modules tests/browser/node_modules tests/parsers/node_modules .accept .bench .venv .node

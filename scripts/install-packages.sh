@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Lists the Debian packages that are missing and installs only those.
 #
-#   scripts/install-packages.sh [build] [run] [test]     default: build run
+#   scripts/install-packages.sh [build] [run] [test] [bench]     default: build run
 #
 # Exit 0: all there. Exit 69: something is missing and cannot be installed here.
 set -euo pipefail

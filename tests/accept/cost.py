@@ -57,21 +57,28 @@ def weir_cost(source):
             return cost, peak_mb(worker), detail["dropped"]
 
 
-def ffmpeg_cost(source, directory):
-    """CPU of one ffmpeg process that decodes once and makes the same rungs as segments."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+def reference_command(origin, manifest, more=()):
+    """One ffmpeg process that decodes once and makes the same rungs as segments. `origin` are its input's arguments, `more`
+    those of the muxer."""
     split = "".join(f"[s{i}]" for i in range(len(RUNGS)))
     scales = [f"[s{i}]scale={w}:{h}:flags=bilinear[v{i}]" if i else f"[s{i}]null[v{i}]" for i, (w, h, _) in enumerate(RUNGS)]
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-threads", 1, "-re", "-i", source, "-filter_threads", 1,
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-threads", 1, *origin, "-filter_threads", 1,
                "-filter_complex_threads", 1, "-filter_complex", ";".join([f"[0:v]split={len(RUNGS)}{split}", *scales])]
     for i, (_, _, kbps) in enumerate(RUNGS):
         command += ["-map", f"[v{i}]", f"-b:v:{i}", f"{kbps}k", f"-maxrate:v:{i}", f"{kbps}k", f"-bufsize:v:{i}", f"{kbps}k"]
     command += ["-map", "0:a", "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-profile:v", "main",
                 "-threads:v", 1, "-g", SEGMENT_FRAMES, "-keyint_min", SEGMENT_FRAMES, "-sc_threshold", 0, "-bf", 0,
                 "-c:a", "aac", "-b:a", "128k", "-ac", 2, "-ar", 48000,
-                "-f", "dash", "-seg_duration", 1.6, "-window_size", 10, directory / "index.mpd"]
-    process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+                "-f", "dash", "-seg_duration", 1.6, "-window_size", 10, *more, manifest]
+    return [*map(str, command)]
+
+
+def ffmpeg_cost(source, directory):
+    """CPU of the reference process."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    command = reference_command(["-re", "-i", source], directory / "index.mpd")
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         cost = cpu_over_window([process.pid])
         if process.poll() is not None:
