@@ -4,7 +4,9 @@
 //! `k * segment_frames ..`; a part is `part_frames` of them, the last part of a segment the rest. Audio is cut at
 //! the first AAC frame that starts at or after the same instant, so it stays within one AAC frame of the grid for ever.
 
-use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::time::FrameRate;
 
@@ -25,9 +27,11 @@ const RATES: [(u32, u32); 7] = [(24_000, 1_001), (24, 1), (25, 1), (30_000, 1_00
 pub struct Grid {
     /// Output frame rate.
     pub frame_rate: FrameRate,
-    /// Output frames in a segment; also the GOP, so each segment starts with the only keyframe in it.
+    /// Output frames in a segment; also the GOP, so each segment starts with the only keyframe in it. At least 1.
+    #[serde(deserialize_with = "at_least_one")]
     pub segment_frames: u32,
-    /// Output frames in a part.
+    /// Output frames in a part. At least 1.
+    #[serde(deserialize_with = "at_least_one")]
     pub part_frames: u32,
 }
 
@@ -89,6 +93,11 @@ impl Grid {
         let part_samples = (u64::from(self.part_frames) * u64::from(SAMPLE_RATE) * den).div_ceil(num);
         (part_samples.div_ceil(u64::from(AAC_FRAME)) * u64::from(AAC_FRAME)) as f64 / f64::from(SAMPLE_RATE)
     }
+}
+
+/// A worker's word is not trusted: places are found by division.
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    NonZeroU32::deserialize(deserializer).map(NonZeroU32::get)
 }
 
 #[cfg(test)]

@@ -229,12 +229,17 @@ pub fn decode<M: DeserializeOwned>(buffer: &mut BytesMut) -> Result<Option<M>, P
         return Ok(None);
     }
     buffer.advance(4);
-    Ok(Some(postcard::from_bytes(&buffer.split_to(length))?))
+    match postcard::take_from_bytes(&buffer.split_to(length))? {
+        (message, []) => Ok(Some(message)),
+        // The body is longer than its message.
+        (_, [_, ..]) => Err(postcard::Error::DeserializeBadEncoding.into()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::FrameRate;
 
     #[test]
     fn messages_survive_any_split() {
@@ -255,6 +260,33 @@ mod tests {
             }
         }
         assert_eq!(seen, messages);
+    }
+
+    #[test]
+    fn a_raster_that_nothing_can_be_divided_by_is_no_message() {
+        let output = Output {
+            grid: Grid::new(FrameRate::whole(30)),
+            renditions: vec![],
+            audio_bitrate_kbps: 128,
+            epoch_ns: 0,
+        };
+        let mut wire = vec![];
+        encode(&FromWorker::Output(output), &mut wire).unwrap();
+        assert_eq!(wire[5..9], [30, 1, 48, 12], "frame rate, segment, part");
+        for at in 5..9 {
+            let mut bad = BytesMut::from(&wire[..]);
+            bad[at] = 0;
+            assert!(matches!(decode::<FromWorker>(&mut bad), Err(ProtocolError::Malformed(_))), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_body_longer_than_its_message_is_no_message() {
+        let mut wire = vec![];
+        encode(&ToWorker::Stop, &mut wire).unwrap();
+        wire[0] += 1;
+        wire.push(0);
+        assert!(decode::<ToWorker>(&mut BytesMut::from(&wire[..])).is_err());
     }
 
     #[test]

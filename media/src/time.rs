@@ -1,6 +1,7 @@
 //! Units of time: a track's timeline in nanoseconds, and exact frame rates.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -35,44 +36,51 @@ impl Timestamp {
 /// Pictures per second as an exact fraction, e.g. 30000/1001. Both terms are at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FrameRate {
-    num: u32,
-    den: u32,
+    num: NonZeroU32,
+    den: NonZeroU32,
 }
 
 impl FrameRate {
     /// `None` when a term is 0.
     pub const fn new(num: u32, den: u32) -> Option<Self> {
-        if num == 0 || den == 0 { None } else { Some(Self { num, den }) }
+        match (NonZeroU32::new(num), NonZeroU32::new(den)) {
+            (Some(num), Some(den)) => Some(Self { num, den }),
+            _ => None,
+        }
     }
 
     /// Whole frames per second; 0 is read as 1.
     pub const fn whole(fps: u32) -> Self {
-        Self { num: if fps == 0 { 1 } else { fps }, den: 1 }
+        let num = match NonZeroU32::new(fps) {
+            Some(fps) => fps,
+            None => NonZeroU32::MIN,
+        };
+        Self { num, den: NonZeroU32::MIN }
     }
 
     /// Numerator.
     pub const fn num(self) -> u32 {
-        self.num
+        self.num.get()
     }
 
     /// Denominator.
     pub const fn den(self) -> u32 {
-        self.den
+        self.den.get()
     }
 
     /// Frames per second.
     pub fn as_f64(self) -> f64 {
-        f64::from(self.num) / f64::from(self.den)
+        f64::from(self.num.get()) / f64::from(self.den.get())
     }
 
     /// Start of frame `n` in nanoseconds, rounded down. Exact for any `n`: no error accumulates.
     pub fn frame_start_ns(self, n: u64) -> u64 {
-        (u128::from(n) * 1_000_000_000 * u128::from(self.den) / u128::from(self.num)) as u64
+        (u128::from(n) * 1_000_000_000 * u128::from(self.den.get()) / u128::from(self.num.get())) as u64
     }
 
     /// Duration of `frames` frames in seconds.
     pub fn seconds(self, frames: u64) -> f64 {
-        frames as f64 * f64::from(self.den) / f64::from(self.num)
+        frames as f64 * f64::from(self.den.get()) / f64::from(self.num.get())
     }
 
     /// Duration of one frame, rounded down to a nanosecond.
@@ -83,6 +91,6 @@ impl FrameRate {
 
 impl fmt::Display for FrameRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.den == 1 { write!(f, "{}", self.num) } else { write!(f, "{}/{}", self.num, self.den) }
+        if self.den == NonZeroU32::MIN { write!(f, "{}", self.num) } else { write!(f, "{}/{}", self.num, self.den) }
     }
 }

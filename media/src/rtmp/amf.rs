@@ -1,6 +1,6 @@
 //! AMF0 (action message format) with bounds: an iterative check stands in front of `rml_amf0`, which recurses.
 //!
-//! Contract: [`decode`] touches no more stack for deep input than for flat, allocates no more than a small multiple of
+//! Contract: [`decode`] touches no more stack for deep input than for flat, allocates no more than 512 bytes a value and twice
 //! the input, and never panics. What `rml_amf0` cannot represent (dates, long strings, typed objects, references) is an
 //! error that names its marker.
 
