@@ -10,8 +10,10 @@
 //! [`Failover::deadline`]; calling it earlier or twice is harmless. What changed comes back as [`Decision`]s, in order,
 //! each edge once. A slot is *live* while its last media is younger than `stall`, on air or not, connected or not.
 //!
-//! Only the primary is ever put on air: the backup's part of the rule (switch at loss, hold before return) comes with
-//! the backup ingest point, in [`Failover::choose`].
+//! Only the primary is ever put on air here. [`rule`] is the whole rule, for both slots; it takes this one's place when
+//! the FailoverActor moves to it.
+
+pub mod rule;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,56 @@
+//! The numbers of the rule.
+
+use std::time::Duration;
+
+/// What the viewer sees while the slot on air has no content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The last picture, or the other slot if it is content-locked.
+    #[default]
+    Freeze,
+    /// The other slot, frame by frame; the output runs behind by a delay.
+    Hitless,
+}
+
+/// Whether the slot that is not shown is decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standby {
+    /// It is: it is media once it shows its first picture.
+    #[default]
+    Hot,
+    /// Only when it is needed: until then its arrival counts as media.
+    Warm,
+}
+
+/// The numbers of the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// A slot without media for this long is lost.
+    pub stall: Duration,
+    /// Steady media after which primary is on air again.
+    pub hold: Duration,
+    /// A broadcast without media for this long is over; never shorter than the stall.
+    pub linger: Duration,
+    /// What is shown without content. A change takes effect with the next broadcast.
+    pub mode: Mode,
+    /// Whether the slot that is not shown is decoded.
+    pub standby: Standby,
+    /// Steady content that ends a cover.
+    pub cover: Duration,
+    /// How much longer than the hold a hitless return waits for the pair to be locked.
+    pub lock_patience: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            stall: Duration::from_secs(3),
+            hold: Duration::from_secs(60),
+            linger: Duration::from_secs(60),
+            mode: Mode::default(),
+            standby: Standby::default(),
+            cover: Duration::from_secs(2),
+            lock_patience: Duration::from_secs(20),
+        }
+    }
+}
