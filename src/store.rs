@@ -44,6 +44,9 @@ pub enum StoreError {
     /// The system gave no random bytes.
     #[error("no random bytes: {0}")]
     Random(String),
+    /// No more streams may be switched on.
+    #[error("limit of {0} active streams is reached")]
+    MaxActive(u32),
     /// A change ended half-way: a defect, or the end of the process.
     #[error("change interrupted: {0}")]
     Interrupted(String),
@@ -56,6 +59,8 @@ pub enum StoreError {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
+    /// Most streams that may be switched on; 0 for no limit.
+    max_active: u32,
 }
 
 impl Store {
@@ -70,9 +75,14 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
         sqlx::migrate!().run(&pool).await?;
-        let store = Self { pool };
+        let store = Self { pool, max_active: 0 };
         store.close_open_sessions().await?;
         Ok(store)
+    }
+
+    /// Lets at most so many streams be switched on; 0 for no limit.
+    pub fn with_max_active(self, max_active: u32) -> Self {
+        Self { max_active, ..self }
     }
 
     /// Writes what is left and closes the file.
@@ -214,6 +224,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_limit_of_active_streams_holds_under_concurrent_writes() {
+        let dir = testing::dir();
+        let store = Store::open(&dir).await.unwrap().with_max_active(3);
+        let off = store.create(&named("off")).await.unwrap().id;
+        let creates = (0..20).map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.create(&StreamFields { active: true, ..named("a") }).await })
+        });
+        let edit = store.edit(off, |fields| {
+            fields.active = true;
+            Ok::<_, ()>(())
+        });
+        let mut on = usize::from(edit.await.is_ok());
+        for create in creates.collect::<Vec<_>>() {
+            match create.await.unwrap() {
+                Ok(_) => on += 1,
+                Err(error) => assert!(matches!(error, StoreError::MaxActive(3)), "{error}"),
+            }
+        }
+        assert_eq!(on, 3);
+        let active = store.streams().await.unwrap().into_iter().find(|stream| stream.fields.active).unwrap().id;
+        let rename = |fields: &mut StreamFields| {
+            fields.name = "b".into();
+            Ok::<_, ()>(())
+        };
+        assert!(store.edit(active, rename).await.is_ok(), "it is on already");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
     async fn numbers_never_go_back() {
         let dir = testing::dir();
         let store = Store::open(&dir).await.unwrap();
@@ -223,6 +263,24 @@ mod tests {
         store.save_numbers(id, of(4, 3)).await.unwrap();
         assert_eq!(store.numbers(id).await.unwrap(), of(10, 3));
         assert_eq!(store.numbers(StreamId(99)).await.unwrap(), Numbers::default());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn writes_work_again_once_a_full_disk_has_room() {
+        let dir = testing::dir();
+        let store = Store::open(&dir).await.unwrap();
+        let id = store.create(&named("a")).await.unwrap().id;
+        // One connection so far: SQLite's own bound on the file's size fails as a full disk does.
+        sqlx::query("PRAGMA max_page_count = 1").fetch_one(&store.pool).await.unwrap();
+        let long = |fields: &mut StreamFields| {
+            fields.client_entity_data = Some("x".repeat(100_000));
+            Ok::<_, ()>(())
+        };
+        let refused = store.edit(id, long).await.unwrap_err().to_string();
+        assert!(refused.contains("full"), "{refused}");
+        sqlx::query("PRAGMA max_page_count = 1000000").fetch_one(&store.pool).await.unwrap();
+        store.edit(id, long).await.unwrap().unwrap().unwrap();
         std::fs::remove_dir_all(dir).unwrap();
     }
 

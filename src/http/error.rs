@@ -45,10 +45,19 @@ pub enum ApiError {
     FeatureDisabled,
     /// The store failed.
     #[error("the store failed")]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The tree does not answer.
     #[error("{0}")]
     Tree(#[from] TreeGone),
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::MaxActive(_) => Self::Invalid(FieldErrors::from([("active".into(), vec![error.to_string()])])),
+            error => Self::Store(error),
+        }
+    }
 }
 
 impl ResponseError for ApiError {

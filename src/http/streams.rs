@@ -12,7 +12,7 @@ use weir_media::id::StreamId;
 use self::view::StreamView;
 use super::Api;
 use super::body::Body;
-use super::error::{ApiError, FieldErrors};
+use super::error::ApiError;
 use super::urls::Urls;
 use crate::control::Closed;
 use crate::shelf::Shelf;
@@ -74,9 +74,6 @@ pub async fn list(
 pub async fn create(api: web::Data<Api>, body: Body, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let mut fields = StreamFields::default();
     input::apply(&body.unwrap_from("stream"), &mut fields, &api.config.quality_sets)?;
-    if fields.active {
-        api.check_limit(None).await?;
-    }
     let stream = api.control.create(fields).await?;
     Ok(HttpResponse::Ok().json(api.view(stream, &Urls::for_request(&api.config, &request))))
 }
@@ -105,9 +102,6 @@ pub async fn patch(
 ) -> Result<HttpResponse, ApiError> {
     let id = stream_id(&id)?;
     let given = body.unwrap_from("stream");
-    if given.get("active").is_some_and(|active| active == true) {
-        api.check_limit(Some(id)).await?;
-    }
     let sets = api.config.quality_sets.clone();
     let edited = api.control.edit(id, move |fields| input::apply(&given, fields, &sets)).await?;
     let stream = edited.ok_or_else(|| unknown(id))??;
@@ -171,16 +165,6 @@ impl Api {
     fn view(&self, stream: Stream, urls: &Urls) -> StreamView {
         let status = self.board.get(stream.id);
         StreamView::new(stream, status, urls)
-    }
-
-    /// Whether one more stream may be switched on.
-    async fn check_limit(&self, except: Option<StreamId>) -> Result<(), ApiError> {
-        let limit = self.config.limits.max_streams;
-        if limit == 0 || self.store.active_streams(except).await? < u64::from(limit) {
-            return Ok(());
-        }
-        let text = format!("limit of {limit} active streams is reached");
-        Err(ApiError::Invalid(FieldErrors::from([("active".into(), vec![text])])))
     }
 }
 

@@ -188,6 +188,10 @@ macro_rules! bind_fields {
 impl Store {
     /// Adds a stream with a fresh token.
     pub async fn create(&self, fields: &StreamFields) -> Result<Stream, StoreError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        if fields.active {
+            self.check_max_active(&mut transaction).await?;
+        }
         let insert = sqlx::query_as(
             "INSERT INTO streams (name, active, pull, uri, srt_passphrase, auto_record, record_type, dvr_enabled, dvr_duration, \
              hls_mpegts_endlist_tag, quality_set_id, client_user_id, client_entity_data, cdn_id, html_overlay, broadcast_ids, \
@@ -196,8 +200,9 @@ impl Store {
         let row: Row = bind_fields!(insert, fields)
             .bind(fresh_token()?.expose().to_owned())
             .bind(now_ms())
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(row.into())
     }
 
@@ -233,13 +238,14 @@ impl Store {
         self.page(0, u32::MAX).await
     }
 
-    /// How many streams other than `except` are switched on.
-    pub async fn active_streams(&self, except: Option<StreamId>) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM streams WHERE active = 1 AND id <> ?")
-            .bind(except.map_or(-1, key))
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(count as u64)
+    /// Whether one more stream may be switched on. Asked in the transaction that does it, which holds the write lock.
+    async fn check_max_active(&self, connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
+        let count: u32 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM streams WHERE active = 1").fetch_one(connection).await?;
+        if self.max_active != 0 && count >= self.max_active {
+            return Err(StoreError::MaxActive(self.max_active));
+        }
+        Ok(())
     }
 
     /// Changes a stream by `edit`, which sees the present fields. `None` when there is none; `edit`'s refusal changes nothing.
@@ -254,8 +260,12 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(mut stream) = row.map(Stream::from) else { return Ok(None) };
+        let was_active = stream.fields.active;
         if let Err(refusal) = edit(&mut stream.fields) {
             return Ok(Some(Err(refusal)));
+        }
+        if stream.fields.active && !was_active {
+            self.check_max_active(&mut transaction).await?;
         }
         let update = sqlx::query(
             "UPDATE streams SET name = ?, active = ?, pull = ?, uri = ?, srt_passphrase = ?, auto_record = ?, record_type = ?, \
