@@ -18,6 +18,7 @@ import chaos
 import continuity
 import control
 import cost
+import fuzz
 import output
 import play
 import writes
@@ -41,10 +42,11 @@ LINES = {
     "api_writes": writes.api_writes,
     "chaos_checker": chaos.chaos_checker,
     "chaos": chaos.chaos,
+    "fuzz": fuzz.fuzz,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
-SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "chaos_checker"]
+SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "chaos_checker", "fuzz"]
 
 
 def run(name, short, on):
