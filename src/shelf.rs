@@ -1,8 +1,9 @@
 //! The shelf: every stream's [`Packager`] behind a lock, filled by pipelines and read by HTTP.
 //!
 //! Contract: a stream's numbers never go back, also not when the process is killed. Before a segment is listed, a [`NumberStore`]
-//! has confirmed that a number above it is stored; reserving goes in steps of many segments and never blocks a writer.
-//! Readers wait on a version that grows with every visible change.
+//! has confirmed that a number above it is stored; reserving goes in steps of two hours and never blocks a writer, so a disk that is full
+//! or slow leaves an operator an hour at least before the output stops.
+//! Readers wait for the next change of one track, so a part wakes those who can use it and nobody else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -18,13 +19,17 @@ use weir_media::protocol::{Chunk, Output};
 
 /// Requests that may wait at a time, over all streams: a hundred bytes and a timer each.
 const MAX_WAITING: usize = 16_384;
+/// Pause after a reservation that could not be stored.
+const RESERVE_AGAIN: Duration = Duration::from_secs(1);
+/// Bells of a stream. Tracks share them beyond that, and are then woken in vain at times.
+const BELLS: usize = 16;
 /// See [`Shelf::lingering`].
 const LINGER: Duration = Duration::from_secs(60);
 
 /// Where the next numbers of streams are kept.
 pub trait NumberStore: Send + Sync {
-    /// Stores `numbers` for `stream`, then confirms the reservation; dropping it says that storing failed, and the next part tries again.
-    /// Must not block. Must never replace a stored number by a lower one: reservations may overtake each other.
+    /// Stores `numbers` for `stream`, then confirms the reservation; dropping it says that storing failed, and a part that comes a second
+    /// later or more tries again. Must not block. Must never replace a stored number by a lower one: reservations may overtake each other.
     fn reserve(&self, stream: StreamId, numbers: Numbers, reservation: Reservation);
 }
 
@@ -93,7 +98,7 @@ impl Shelf {
     pub fn open(&self, stream: StreamId) -> Arc<BroadcastSink> {
         self.sweep();
         let channel = self.channel(stream, first_numbers);
-        let generation = channel.update(|state| {
+        let generation = channel.update(None, |state| {
             state.generation += 1;
             state.fed = true;
             state.begun = false;
@@ -120,7 +125,7 @@ impl Shelf {
     pub fn remove(&self, stream: StreamId) {
         let removed = self.channels.write().unwrap_or_else(PoisonError::into_inner).remove(&stream);
         if let Some(channel) = removed {
-            channel.update(|state| {
+            channel.update(None, |state| {
                 state.generation += 1;
                 state.fed = false;
                 state.packager.end();
@@ -163,7 +168,8 @@ pub struct Channel {
     stream: StreamId,
     store: Arc<dyn NumberStore>,
     state: Mutex<State>,
-    version: watch::Sender<u64>,
+    /// Rung for a track's new part, all of them for what concerns more than one track.
+    bells: [watch::Sender<()>; BELLS],
 }
 
 struct State {
@@ -178,6 +184,8 @@ struct State {
     idle_since: Option<Instant>,
     /// What the store was asked for and has not answered.
     reserving: Option<Numbers>,
+    /// When the store failed last.
+    refused: Option<Instant>,
 }
 
 impl State {
@@ -202,8 +210,9 @@ impl Channel {
             fed: false,
             idle_since: None,
             reserving: None,
+            refused: None,
         };
-        Self { stream, store, state: Mutex::new(state), version: watch::Sender::new(0) }
+        Self { stream, store, state: Mutex::new(state), bells: std::array::from_fn(|_| watch::Sender::new(())) }
     }
 
     /// Looks at the packager. Short: writers wait.
@@ -211,15 +220,20 @@ impl Channel {
         look(&mut self.lock().packager)
     }
 
-    /// Looks at the packager now and at every new version until `look` finds something; `None` at the deadline.
-    pub async fn wait<T>(&self, deadline: Instant, mut look: impl FnMut(&mut Packager) -> Option<T>) -> Option<T> {
-        let mut versions = self.version.subscribe();
+    /// Looks at the packager now and at every change that concerns `track`, until `look` finds something; `None` at the deadline.
+    pub async fn wait<T>(
+        &self,
+        track: u8,
+        deadline: Instant,
+        mut look: impl FnMut(&mut Packager) -> Option<T>,
+    ) -> Option<T> {
+        let mut bell = self.bells[usize::from(track) % BELLS].subscribe();
         loop {
-            versions.borrow_and_update();
+            bell.borrow_and_update();
             if let Some(found) = self.read(&mut look) {
                 return Some(found);
             }
-            tokio::time::timeout_at(deadline, versions.changed()).await.ok()?.ok()?;
+            tokio::time::timeout_at(deadline, bell.changed()).await.ok()?.ok()?;
         }
     }
 
@@ -227,20 +241,24 @@ impl Channel {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, wakes readers, and asks the store for more numbers when they run short.
-    fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> T) -> T {
+    /// Changes the state, by a part of `track` or otherwise, wakes readers, and asks the store for more numbers when they run short.
+    fn update<T>(self: &Arc<Self>, track: Option<u8>, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
+        let before = (state.packager.version(), state.packager.turn());
         let result = change(&mut state);
         let wanted = state.packager.wanted().filter(|wanted| {
             // One question at a time, unless a new broadcast needs another discontinuity number.
             state.reserving.is_none_or(|asked| asked.discontinuity_sequence != wanted.discontinuity_sequence)
+                && state.refused.is_none_or(|since| since.elapsed() >= RESERVE_AGAIN)
         });
         if wanted.is_some() {
             state.reserving = wanted;
         }
-        let version = state.packager.version();
+        let after = (state.packager.version(), state.packager.turn());
         drop(state);
-        self.version.send_if_modified(|seen| std::mem::replace(seen, version) != version);
+        if before != after {
+            self.ring(track.filter(|_| before.1 == after.1));
+        }
         if let Some(numbers) = wanted {
             let reservation = Reservation { channel: Arc::downgrade(self), numbers, confirmed: false };
             self.store.reserve(self.stream, numbers, reservation);
@@ -248,19 +266,30 @@ impl Channel {
         result
     }
 
+    /// Wakes those who wait for `track`, or all.
+    fn ring(&self, track: Option<u8>) {
+        match track {
+            Some(track) => self.bells[usize::from(track) % BELLS].send_replace(()),
+            None => self.bells.iter().for_each(|bell| bell.send_replace(())),
+        }
+    }
+
     fn reserved(self: &Arc<Self>, numbers: Numbers, confirmed: bool) {
         let mut state = self.lock();
         if state.reserving == Some(numbers) {
             state.reserving = None;
         }
+        let failing = state.refused.is_some();
+        state.refused = (!confirmed).then(Instant::now);
         if !confirmed {
-            tracing::warn!(stream = %self.stream, "sequence numbers could not be stored");
+            if !failing {
+                tracing::warn!(stream = %self.stream, "sequence numbers could not be stored; the output goes on with those that are");
+            }
             return;
         }
         state.packager.confirm(numbers);
-        let version = state.packager.version();
         drop(state);
-        self.version.send_if_modified(|seen| std::mem::replace(seen, version) != version);
+        self.ring(None);
     }
 }
 
@@ -273,8 +302,8 @@ pub struct BroadcastSink {
 
 impl BroadcastSink {
     /// Does `change` unless a newer sink has taken over or the broadcast has ended.
-    fn write<T: Default>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        self.channel.update(|state| match state.generation == self.generation && state.fed {
+    fn write<T: Default>(&self, track: Option<u8>, change: impl FnOnce(&mut State) -> T) -> T {
+        self.channel.update(track, |state| match state.generation == self.generation && state.fed {
             true => change(state),
             false => T::default(),
         })
@@ -283,7 +312,7 @@ impl BroadcastSink {
 
 impl OutputSink for BroadcastSink {
     fn output(&self, output: &Output) {
-        self.write(|state| {
+        self.write(None, |state| {
             if !std::mem::replace(&mut state.begun, true) {
                 state.packager.begin(output);
             }
@@ -291,7 +320,7 @@ impl OutputSink for BroadcastSink {
     }
 
     fn init(&self, track: u8, data: Bytes) {
-        self.write(|state| {
+        self.write(None, |state| {
             if state.begun {
                 state.packager.init(track, data);
             }
@@ -299,7 +328,7 @@ impl OutputSink for BroadcastSink {
     }
 
     fn chunk(&self, chunk: Chunk) -> Placed {
-        self.write(|state| {
+        self.write(Some(chunk.track), |state| {
             if !state.begun {
                 return Placed::default();
             }
@@ -320,11 +349,11 @@ impl OutputSink for BroadcastSink {
     }
 
     fn break_off(&self) {
-        self.write(|state| state.begun = false);
+        self.write(None, |state| state.begun = false);
     }
 
     fn end(&self) {
-        self.write(|state| {
+        self.write(None, |state| {
             if state.begun {
                 state.packager.end();
             }
@@ -336,7 +365,7 @@ impl OutputSink for BroadcastSink {
 
 impl Drop for BroadcastSink {
     fn drop(&mut self) {
-        self.write(|state| {
+        self.write(None, |state| {
             state.fed = false;
             state.idle_since.get_or_insert_with(Instant::now);
         });

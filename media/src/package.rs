@@ -26,11 +26,12 @@ mod playlist;
 #[cfg(test)]
 mod tests;
 
-pub use packager::{Lookup, Media, Numbers, Packager, Reload};
+pub use packager::{Lookup, Media, Numbers, Packager, RESERVED_AHEAD, Reload};
 pub use playlist::Page;
 
-/// Whole segments that playlists list: 19 s, over three times the 6 s that a player without low latency holds back.
-pub const LISTED_SEGMENTS: u64 = 12;
+/// Whole segments that playlists list: 32 s. Delta updates set the depth: they may leave out only what is more than 12 s before
+/// the end (RFC 8216bis 4.4.3.8), here 12 of 20 segments; 19 s would leave out 4 of 12. Beyond that, depth only costs memory.
+pub const LISTED_SEGMENTS: u64 = 20;
 /// Segments that stay available. RFC 8216bis 6.2.2 asks for a removed segment's duration plus that of the longest playlist that
 /// named it, so a player that holds an old playlist still gets what it says.
 pub const KEPT_SEGMENTS: u64 = 2 * LISTED_SEGMENTS + 1;

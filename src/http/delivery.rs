@@ -1,6 +1,7 @@
 //! Delivery: `GET|HEAD|OPTIONS /cmaf/{client}_{id}/{file}`, manifests and media straight from the [`Shelf`].
 //!
-//! - Playlists answer blocking reloads (`_HLS_msn`, `_HLS_part`) and, like the MPD, come compressed when asked.
+//! - Playlists answer blocking reloads (`_HLS_msn`, `_HLS_part`) and come as delta updates when asked (`_HLS_skip`). Like the MPD, they are
+//!   written, and compressed, once per change and not per request.
 //! - A part that was hinted at is answered when it exists; a segment that is still growing is sent part by part.
 //! - What cannot change is cacheable for good; what says "not yet" or "gone" for one second.
 //! - A stream without playable output is 404 with `X-Err-Code`: 1000 not running, 2000 id not readable, 3000 not ready.
@@ -23,8 +24,8 @@ use weir_media::package::names::Name;
 use weir_media::package::{Lookup, Media, Reload};
 
 use crate::shelf::{Absence, Channel, Shelf};
-use answer::{Kind, media, missing, no_stream, page, text, unavailable};
-use query::Blocking;
+use answer::{Kind, media, missing, no_stream, page, unavailable};
+use query::{Blocking, Directives};
 
 /// How long a request waits for media: three target durations (RFC 8216bis 6.2.5.2).
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -84,13 +85,13 @@ async fn serve(
     let deadline = Instant::now() + delivery.patience;
     match name {
         Name::Master => match channel.read(|packager| packager.master()) {
-            Some(master) => page(&request, &master, false),
+            Some(master) => page(&request, Kind::Playlist, &master, false),
             None => no_stream(1000),
         },
         Name::Mpd => {
             let now = clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
             match channel.read(|packager| packager.mpd(now)) {
-                Some(mpd) => text(&request, Kind::Mpd, mpd),
+                Some(mpd) => page(&request, Kind::Mpd, &mpd, false),
                 None => no_stream(1000),
             }
         }
@@ -102,13 +103,13 @@ async fn serve(
             }
         }
         Name::Part { track, number, part } => {
-            match found(&shelf, &channel, deadline, |packager| packager.part(track, number, part)).await {
+            match found(&shelf, &channel, track, deadline, |packager| packager.part(track, number, part)).await {
                 Some(part) => media(&request, part),
                 None => missing(),
             }
         }
         Name::Segment { track, number } => {
-            match found(&shelf, &channel, deadline, |packager| packager.segment(track, number, 0)).await {
+            match found(&shelf, &channel, track, deadline, |packager| packager.segment(track, number, 0)).await {
                 Some(segment) if segment.complete => media(&request, segment),
                 Some(segment) => match shelf.waiter() {
                     Some(permit) => growing::respond(channel, track, number, segment, delivery.patience, permit),
@@ -134,19 +135,20 @@ async fn playlist(
     track: u8,
     deadline: Instant,
 ) -> HttpResponse {
-    let blocking = match Blocking::parse(request.query_string()) {
-        Ok(blocking) => blocking,
+    let Directives { blocking, skip } = match Directives::parse(request.query_string()) {
+        Ok(directives) => directives,
         Err(refusal) => return answer::refused(&refusal.to_string()),
+    };
+    let list = || {
+        let list = channel.read(|packager| if skip { packager.delta(track) } else { packager.playlist(track) });
+        list.map_or_else(missing, |list| page(request, Kind::Playlist, &list, blocking.is_some()))
     };
     let Some(Blocking { msn, part }) = blocking else {
         if ignores_parts(request) && !channel.read(|packager| packager.settled()) {
             let Some(_permit) = shelf.waiter() else { return unavailable() };
-            channel.wait(deadline, |packager| (packager.settled() || !packager.playable()).then_some(())).await;
+            channel.wait(track, deadline, |packager| (packager.settled() || !packager.playable()).then_some(())).await;
         }
-        return match channel.read(|packager| packager.playlist(track)) {
-            Some(list) => page(request, &list, false),
-            None => missing(),
-        };
+        return list();
     };
     match channel.read(|packager| packager.reload(track, msn, part)) {
         None => return missing(),
@@ -155,7 +157,7 @@ async fn playlist(
         Some(Reload::Wait) => {
             let Some(_permit) = shelf.waiter() else { return unavailable() };
             // `None` of `reload` ends the wait too: the renditions have changed.
-            let ready = channel.wait(deadline, |packager| match packager.reload(track, msn, part) {
+            let ready = channel.wait(track, deadline, |packager| match packager.reload(track, msn, part) {
                 Some(Reload::Wait | Reload::TooFar) => None,
                 Some(Reload::Ready) | None => Some(()),
             });
@@ -164,10 +166,7 @@ async fn playlist(
             }
         }
     }
-    match channel.read(|packager| packager.playlist(track)) {
-        Some(list) => page(request, &list, true),
-        None => missing(),
-    }
+    list()
 }
 
 /// In a broadcast's first moments a playlist has parts but no segment. These players know no parts, and instead of asking again they
@@ -182,6 +181,7 @@ fn ignores_parts(request: &HttpRequest) -> bool {
 async fn found(
     shelf: &Shelf,
     channel: &Arc<Channel>,
+    track: u8,
     deadline: Instant,
     look: impl Fn(&mut weir_media::package::Packager) -> Lookup<Media>,
 ) -> Option<Media> {
@@ -191,7 +191,7 @@ async fn found(
         Lookup::Soon => {}
     }
     let _permit = shelf.waiter()?;
-    let settled = channel.wait(deadline, |packager| match look(packager) {
+    let settled = channel.wait(track, deadline, |packager| match look(packager) {
         Lookup::Found(media) => Some(Some(media)),
         Lookup::Missing => Some(None),
         Lookup::Soon => None,

@@ -1,3 +1,5 @@
+use weir_media::package::RESERVED_AHEAD;
+
 use super::fixture::*;
 use super::*;
 
@@ -89,20 +91,63 @@ fn a_repeated_output_continues_the_broadcast() {
     assert!(text.contains("seg-0-102") && !text.contains("#EXT-X-DISCONTINUITY\n"), "{text}");
 }
 
-#[test]
-fn nothing_is_listed_before_its_number_is_stored() {
+#[actix_web::test]
+async fn nothing_is_listed_before_its_number_is_stored() {
+    tokio::time::pause();
     let store = Arc::new(Memory::holding());
     let shelf = Shelf::new(store.clone(), Duration::from_secs(600));
     shelf.restore(STREAM, Numbers { next_sequence: 100, discontinuity_sequence: 2 });
     let sink = begin(&shelf);
     segments(&sink, 0..1);
-    assert_eq!(*store.asked.lock().unwrap(), [(STREAM, Numbers { next_sequence: 164, discontinuity_sequence: 3 })]);
+    let asked = Numbers { next_sequence: 100 + RESERVED_AHEAD, discontinuity_sequence: 3 };
+    assert_eq!(*store.asked.lock().unwrap(), [(STREAM, asked)]);
     assert_eq!(shelf.find(STREAM).err(), Some(Absence::NotReady));
     store.answer(false);
     segments(&sink, 1..2);
-    assert!(store.asked.lock().unwrap().len() == 2, "asked again after a failure, once");
+    assert_eq!(store.asked.lock().unwrap().len(), 1, "not asked again by each part");
+    tokio::time::advance(RESERVE_AGAIN).await;
+    segments(&sink, 2..3);
+    assert_eq!(store.asked.lock().unwrap().len(), 2, "asked again after the pause, once");
     store.answer(true);
-    assert!(playlist(&shelf.find(STREAM).unwrap()).contains("seg-0-101"));
+    assert!(playlist(&shelf.find(STREAM).unwrap()).contains("seg-0-102"));
+}
+
+/// The disk is full for an hour, then an operator makes room.
+#[actix_web::test]
+async fn an_hour_without_a_disk_is_not_seen() {
+    tokio::time::pause();
+    let store = Arc::new(Memory::holding());
+    let shelf = Shelf::new(store.clone(), Duration::from_secs(600));
+    shelf.restore(STREAM, Numbers { next_sequence: 100, discontinuity_sequence: 0 });
+    let sink = begin(&shelf);
+    store.answer(true);
+    // The worst moment: half is used, and more is about to be asked for.
+    let half = RESERVED_AHEAD / 2 - 1;
+    segments(&sink, 0..half);
+    assert_eq!(store.asked.lock().unwrap().len(), 1, "enough until then");
+    let newest = || {
+        let text = playlist(&shelf.find(STREAM).unwrap());
+        let segment = text.lines().filter_map(|line| line.strip_prefix("seg-0-")?.strip_suffix(".m4s")).next_back();
+        segment.unwrap().parse::<u64>().unwrap()
+    };
+    let (hour, segment) = (Duration::from_secs(3_600), Duration::from_millis(1_600));
+    let mut slot = half;
+    for _ in 0..hour.as_millis() / segment.as_millis() - 1 {
+        segments(&sink, slot..slot + 1);
+        assert_eq!(newest(), 100 + slot, "segment {slot} is listed");
+        store.answer(false);
+        tokio::time::advance(segment).await;
+        slot += 1;
+    }
+    let asked = store.asked.lock().unwrap().len() as u64;
+    assert!(
+        asked <= 1 + slot - half && asked > (slot - half) / 2,
+        "asked {asked} times in an hour: once a pause, not once a part"
+    );
+    segments(&sink, slot..slot + 1);
+    store.answer(true);
+    segments(&sink, slot + 1..slot + half);
+    assert_eq!(newest(), 100 + slot + half - 1, "and on with the disk");
 }
 
 #[test]
@@ -127,7 +172,35 @@ async fn readers_wake_when_what_they_wait_for_is_there() {
         _ => None,
     };
     let late = Instant::now() + Duration::from_secs(60);
-    let (found, ()) = tokio::join!(channel.wait(late, whole), async { segments(&sink, 1..2) });
+    let (found, ()) = tokio::join!(channel.wait(0, late, whole), async { segments(&sink, 1..2) });
     assert_eq!(found, Some(4));
-    assert_eq!(channel.wait(Instant::now(), |_| None::<()>).await, None);
+    assert_eq!(channel.wait(0, Instant::now(), |_| None::<()>).await, None);
+}
+
+#[actix_web::test]
+async fn a_part_wakes_only_those_who_wait_for_its_track() {
+    let shelf = shelf();
+    let sink = begin(&shelf);
+    segments(&sink, 0..2);
+    let channel = shelf.find(STREAM).unwrap();
+    let late = Instant::now() + Duration::from_secs(60);
+    let looks = std::cell::Cell::new(0);
+    let look = |packager: &mut Packager| {
+        looks.set(looks.get() + 1);
+        packager.ended().then_some(())
+    };
+    let feed = async {
+        tokio::task::yield_now().await;
+        for number in 0..4 {
+            part(&sink, 0, 2, number);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(looks.get(), 1, "parts of the other track wake nobody here");
+        part(&sink, 1, 2, 0);
+        tokio::task::yield_now().await;
+        assert_eq!(looks.get(), 2);
+        sink.end();
+    };
+    let (ended, ()) = tokio::join!(channel.wait(1, late, look), feed);
+    assert_eq!((ended, looks.get()), (Some(()), 3), "the end wakes all");
 }

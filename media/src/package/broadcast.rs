@@ -197,6 +197,17 @@ impl Broadcast {
         self.tracks.iter().map(|track| self.shown(track).0).min().unwrap_or(0)
     }
 
+    /// Whole segments that may be seen in the rendition that is furthest.
+    pub fn longest(&self) -> u64 {
+        self.tracks.iter().map(|track| self.shown(track).0).max().unwrap_or(0)
+    }
+
+    /// Seconds of segment `index` in the rendition that has most of it; the grid's length when none has any left.
+    pub fn longest_seconds(&self, index: u64) -> f64 {
+        let seconds = self.tracks.iter().filter_map(|track| Some(track.seconds(track.segment(index)?.frames())));
+        seconds.reduce(f64::max).unwrap_or_else(|| self.output.grid.segment_seconds())
+    }
+
     /// Whole segments of the rendition that is furthest.
     pub fn newest_segment(&self) -> u64 {
         self.tracks.iter().map(|track| track.next.0).max().unwrap_or(0)

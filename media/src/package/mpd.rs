@@ -13,6 +13,8 @@ use super::{LISTED_SEGMENTS, calendar};
 /// way here add to 0.15-0.25 s. Clients that go by the clock alone would ask that much too early; the server also holds a
 /// request that is still early.
 const OUTPUT_LAG_NS: u64 = 250_000_000;
+/// Id of the producer reference time that latency counts from.
+const CLOCK_ID: u32 = 0;
 /// Wished latency of players that follow the service description.
 const LATENCY_TARGET_MS: u64 = 2_500;
 /// How often clients look whether the broadcast has ended.
@@ -29,11 +31,11 @@ pub(super) fn mpd(broadcast: &Broadcast, now_ns: u64) -> String {
     out
 }
 
-fn write_head(out: &mut String, kind: &str) -> fmt::Result {
+fn write_head(out: &mut String, kind: &str, more_profiles: &str) -> fmt::Result {
     write!(
         out,
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"{kind}\" \
-         profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019,http://www.dashif.org/guidelines/low-latency-live-v5\""
+         profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019{more_profiles}\""
     )
 }
 
@@ -43,7 +45,7 @@ fn write_dynamic(out: &mut String, broadcast: &Broadcast, now_ns: u64) -> fmt::R
     // A young broadcast has no past to offer: ffmpeg counts with this in whole seconds and cannot go below its start.
     let age = now_ns.saturating_sub(start) / 1_000_000_000 * 1_000_000_000;
     let depth = (LISTED_SEGMENTS * segment).min(age.max(1_000_000_000));
-    write_head(out, "dynamic")?;
+    write_head(out, "dynamic", ",http://www.dashif.org/guidelines/low-latency-live-v5")?;
     writeln!(
         out,
         " availabilityStartTime=\"{}\" publishTime=\"{}\" minimumUpdatePeriod=\"{}\" timeShiftBufferDepth=\"{}\" \
@@ -58,7 +60,7 @@ fn write_dynamic(out: &mut String, broadcast: &Broadcast, now_ns: u64) -> fmt::R
     )?;
     writeln!(
         out,
-        "<ServiceDescription id=\"0\"><Latency target=\"{LATENCY_TARGET_MS}\" min=\"{}\" max=\"{}\"/>\
+        "<ServiceDescription id=\"0\"><Latency referenceId=\"{CLOCK_ID}\" target=\"{LATENCY_TARGET_MS}\" min=\"{}\" max=\"{}\"/>\
          <PlaybackRate min=\"0.96\" max=\"1.04\"/></ServiceDescription>",
         LATENCY_TARGET_MS / 2,
         LATENCY_TARGET_MS * 3,
@@ -72,12 +74,16 @@ fn write_dynamic(out: &mut String, broadcast: &Broadcast, now_ns: u64) -> fmt::R
         offset / 1_000,
         offset % 1_000
     );
-    write_sets(out, broadcast, &early)?;
-    writeln!(
-        out,
-        "</Period>\n<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{}\"/>\n</MPD>",
-        calendar::date_time(now_ns)
-    )
+    let clock =
+        format!("<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{}\"/>", calendar::date_time(now_ns));
+    // Frame 0 entered the encoders at the broadcast's epoch; latency counts from there, in both sets.
+    let produced = format!(
+        "<ProducerReferenceTime id=\"{CLOCK_ID}\" type=\"encoder\" inband=\"false\" wallClockTime=\"{}\" presentationTime=\"0\">\
+         {clock}</ProducerReferenceTime>\n",
+        calendar::date_time(broadcast.output.epoch_ns),
+    );
+    write_sets(out, broadcast, &early, &produced)?;
+    writeln!(out, "</Period>\n{clock}\n</MPD>")
 }
 
 /// Only what is still there, at the presentation times it always had, so that a player in the middle of it goes on to the end.
@@ -98,7 +104,7 @@ fn write_static(out: &mut String, broadcast: &Broadcast) -> fmt::Result {
         .min()
         .unwrap_or(start)
         .min(broadcast.slot_start_ns(end));
-    write_head(out, "static")?;
+    write_head(out, "static", "")?;
     writeln!(
         out,
         " mediaPresentationDuration=\"{}\" maxSegmentDuration=\"{}\" minBufferTime=\"{}\">",
@@ -115,13 +121,13 @@ fn write_static(out: &mut String, broadcast: &Broadcast) -> fmt::Result {
     )?;
     let offset = first * u64::from(grid.segment_frames) * u64::from(grid.frame_rate.den());
     let window = format!(" startNumber=\"{}\" presentationTimeOffset=\"{offset}\"", broadcast.first_sequence + first);
-    write_sets(out, broadcast, &window)?;
+    write_sets(out, broadcast, &window, "")?;
     out.push_str("</Period>\n</MPD>\n");
     Ok(())
 }
 
-/// Both adaptation sets. `window` is what the segment template says about availability.
-fn write_sets(out: &mut String, broadcast: &Broadcast, window: &str) -> fmt::Result {
+/// Both adaptation sets. `window` is what the segment template says about availability, `produced` when its times were made.
+fn write_sets(out: &mut String, broadcast: &Broadcast, window: &str, produced: &str) -> fmt::Result {
     let grid = &broadcast.output.grid;
     // One timescale for both kinds: the grid's own, in which a segment is a whole number.
     let template = format!(
@@ -134,7 +140,7 @@ fn write_sets(out: &mut String, broadcast: &Broadcast, window: &str) -> fmt::Res
     let Some((audio, videos)) = broadcast.tracks.split_last() else { return Ok(()) };
     writeln!(
         out,
-        "<AdaptationSet id=\"0\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n{template}"
+        "<AdaptationSet id=\"0\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n{produced}{template}"
     )?;
     for (index, (video, rendition)) in videos.iter().zip(&broadcast.output.renditions).enumerate() {
         writeln!(
@@ -150,7 +156,7 @@ fn write_sets(out: &mut String, broadcast: &Broadcast, window: &str) -> fmt::Res
     writeln!(
         out,
         "</AdaptationSet>\n<AdaptationSet id=\"1\" contentType=\"audio\" mimeType=\"audio/mp4\" lang=\"und\" segmentAlignment=\"true\" \
-         startWithSAP=\"1\">\n{template}\n<Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"48000\">\
+         startWithSAP=\"1\">\n{produced}{template}\n<Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"48000\">\
          <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"2\"/>\
          </Representation>\n</AdaptationSet>",
         videos.len(),

@@ -22,8 +22,11 @@ pub struct Numbers {
     pub discontinuity_sequence: u64,
 }
 
-/// Sequence numbers that are reserved at once: 102 s.
-const RESERVED_AHEAD: u64 = 64;
+/// Sequence numbers that are reserved at once: two hours. More are asked for when half of them is used, so with a disk that is full or
+/// gone the output goes on for at least an hour. A process that is killed skips what it has not used.
+pub const RESERVED_AHEAD: u64 = 4_500;
+/// How long an MPD is served before it is written again: it tells clients the time, which may be old by this much.
+const MPD_FRESH_NS: u64 = 100_000_000;
 
 /// Something asked for by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +69,24 @@ pub struct Packager {
     numbers: Numbers,
     version: u64,
     dropped: u64,
+    turn: u64,
     master: Option<(u64, Arc<Page>)>,
-    playlists: Vec<Option<(u64, Arc<Page>)>>,
+    playlists: Vec<Rendered>,
+    mpd: Option<RenderedMpd>,
+}
+
+/// A media playlist as it was last written, whole and as a delta update.
+#[derive(Clone, Default)]
+struct Rendered {
+    version: u64,
+    whole: Option<Arc<Page>>,
+    delta: Option<Arc<Page>>,
+}
+
+struct RenderedMpd {
+    turn: u64,
+    at_ns: u64,
+    page: Arc<Page>,
 }
 
 impl Packager {
@@ -105,7 +124,7 @@ impl Packager {
         if numbers.discontinuity_sequence == current.discontinuity_sequence + 1 {
             current.horizon = current.horizon.max(numbers.next_sequence);
             self.supersede();
-            self.version += 1;
+            self.turned();
         }
     }
 
@@ -119,6 +138,7 @@ impl Packager {
     /// Takes the next part of a track. A part that is already there, that leaves a hole or that comes after the end is dropped and counted.
     pub fn chunk(&mut self, chunk: Chunk) -> Placed {
         let sequence = chunk.segment;
+        let before = (self.visible().map(|visible| visible.first_sequence), self.settled());
         let taken = self.broadcasts.back_mut().is_some_and(|current| current.chunk(chunk));
         let Some(current) = self.broadcasts.back_mut().filter(|_| taken) else {
             self.dropped += 1;
@@ -138,6 +158,9 @@ impl Packager {
             self.drop_before(oldest);
         }
         self.version += 1;
+        if before != (self.visible().map(|visible| visible.first_sequence), self.settled()) {
+            self.turn += 1;
+        }
         placed
     }
 
@@ -145,14 +168,14 @@ impl Packager {
     pub fn end(&mut self) {
         if let Some(current) = self.broadcasts.back_mut().filter(|current| !current.ended) {
             current.end();
-            self.version += 1;
+            self.turned();
         }
     }
 
     /// Forgets every broadcast that is over; numbers stay.
     pub fn forget_ended(&mut self) {
         self.broadcasts.retain(|broadcast| !broadcast.ended);
-        self.version += 1;
+        self.turned();
     }
 
     /// First output frame of the current broadcast that at least one track has not published, and the first one that no
@@ -164,6 +187,11 @@ impl Packager {
     /// Grows whenever something visible may have changed.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Grows when more has changed than one track's newest part: what is visible, how far it may be shown, or its end.
+    pub fn turn(&self) -> u64 {
+        self.turn
     }
 
     /// Parts that were dropped: duplicates of a resumed worker, holes, late ones.
@@ -199,24 +227,52 @@ impl Packager {
 
     /// Text of a media playlist; `None` before a broadcast is playable, and for a track that it does not have.
     pub fn playlist(&mut self, track: u8) -> Option<Arc<Page>> {
+        self.rendered(track, |chain| playlist::media(chain, usize::from(track)), |rendered| &mut rendered.whole)
+    }
+
+    /// Text of a media playlist without what a player that has a recent one knows (RFC 8216bis 6.2.5.1); the whole text where nothing
+    /// can be left out.
+    pub fn delta(&mut self, track: u8) -> Option<Arc<Page>> {
+        let whole = self.playlist(track)?;
+        let write = |chain: &[&Broadcast]| playlist::delta(chain, usize::from(track));
+        let delta = self.rendered(track, |chain| write(chain).unwrap_or_default(), |rendered| &mut rendered.delta)?;
+        Some(if delta.text().is_empty() { whole } else { delta })
+    }
+
+    /// The cached page of the current version, else a new one.
+    fn rendered(
+        &mut self,
+        track: u8,
+        write: impl FnOnce(&[&Broadcast]) -> String,
+        form: impl Fn(&mut Rendered) -> &mut Option<Arc<Page>>,
+    ) -> Option<Arc<Page>> {
         let index = usize::from(track);
-        let visible = self.visible().filter(|visible| index < visible.tracks.len())?;
-        if let Some(Some((version, page))) = self.playlists.get(index)
-            && *version == self.version
-        {
+        self.visible().filter(|visible| index < visible.tracks.len())?;
+        if self.playlists.len() <= index {
+            self.playlists.resize(index + 1, Rendered::default());
+        }
+        if self.playlists[index].version != self.version {
+            self.playlists[index] = Rendered { version: self.version, ..Rendered::default() };
+        }
+        if let Some(page) = form(&mut self.playlists[index]) {
             return Some(page.clone());
         }
-        let page = Arc::new(Page::new(playlist::media(&self.continuous(visible), index)));
-        if self.playlists.len() <= index {
-            self.playlists.resize(index + 1, None);
-        }
-        self.playlists[index] = Some((self.version, page.clone()));
+        let page = Arc::new(Page::new(write(&self.continuous(self.visible()?))));
+        *form(&mut self.playlists[index]) = Some(page.clone());
         Some(page)
     }
 
-    /// Text of the MPD at `now_ns` (wall clock, nanoseconds since 1970), which clients set their clocks by.
-    pub fn mpd(&self, now_ns: u64) -> Option<String> {
-        self.visible().map(|visible| mpd::mpd(visible, now_ns))
+    /// Text of the MPD at `now_ns` (wall clock, nanoseconds since 1970), which clients set their clocks by. It may be 100 ms old.
+    pub fn mpd(&mut self, now_ns: u64) -> Option<Arc<Page>> {
+        let visible = self.visible()?;
+        if let Some(mpd) = self.mpd.as_ref().filter(|mpd| mpd.turn == self.turn)
+            && (visible.ended || (mpd.at_ns..mpd.at_ns + MPD_FRESH_NS).contains(&now_ns))
+        {
+            return Some(mpd.page.clone());
+        }
+        let page = Arc::new(Page::new(mpd::mpd(visible, now_ns)));
+        self.mpd = Some(RenderedMpd { turn: self.turn, at_ns: now_ns, page: page.clone() });
+        Some(page)
     }
 
     /// Whether a playlist has segment `msn`, or part `part` of it; `None` when there is no such playlist.
@@ -291,14 +347,13 @@ impl Packager {
         self.broadcasts.iter().filter(|broadcast| broadcast.playable())
     }
 
-    /// The visible broadcast and those before it that one playlist can list with it: same renditions, numbers without a hole. Oldest first.
+    /// The visible broadcast and those before it that one playlist can list with it: same renditions, and the furthest of them goes up to
+    /// the next broadcast's first number. Oldest first.
     fn continuous<'a>(&'a self, visible: &'a Broadcast) -> Vec<&'a Broadcast> {
         let mut chain = vec![visible];
         for earlier in self.shown_broadcasts().rev().skip(1) {
             let later = chain[chain.len() - 1];
-            let joined = earlier.tracks.iter().all(|track| {
-                earlier.first_sequence + earlier.shown(track).0 == later.first_sequence && earlier.shown(track).1 == 0
-            });
+            let joined = earlier.ended && earlier.first_sequence + earlier.longest() == later.first_sequence;
             if !joined || !earlier.same_layout(later) {
                 break;
             }
@@ -306,6 +361,11 @@ impl Packager {
         }
         chain.reverse();
         chain
+    }
+
+    fn turned(&mut self) {
+        self.version += 1;
+        self.turn += 1;
     }
 
     fn locate(&self, track: u8, number: u64) -> Option<(&Broadcast, &Track, u64)> {

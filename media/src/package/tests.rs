@@ -9,6 +9,8 @@ use crate::ladder::Rendition;
 use crate::pipeline::Placed;
 use crate::protocol::{Chunk, Output};
 
+mod delta;
+
 const EPOCH_NS: u64 = 1_800_000_000_000_000_000;
 const INIT: &[u8] = b"\0\0\0\x10ftyp....avcC\x01\x4d\x40\x1f";
 
@@ -92,10 +94,16 @@ fn text(packager: &mut Packager, track: u8) -> String {
     String::from_utf8(packager.playlist(track).expect("a playlist").text().to_vec()).unwrap()
 }
 
+fn mpd_text(packager: &mut Packager, now_ns: u64) -> String {
+    String::from_utf8(packager.mpd(now_ns).expect("an MPD").text().to_vec()).unwrap()
+}
+
 /// What a player reads from a media playlist.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Read {
+    version: u32,
     target: f64,
+    skip_boundary: f64,
     part_target: f64,
     hold_back: f64,
     part_hold_back: f64,
@@ -105,7 +113,13 @@ struct Read {
     segments: Vec<(u64, f64, String, u64, String)>,
     /// number, part, seconds, independent
     parts: Vec<(u64, u32, f64, bool)>,
+    /// Segments that this rendition lacks.
+    gaps: Vec<u64>,
+    /// Segments that the text left out.
+    skipped: u64,
     hint: Option<(u64, u32)>,
+    /// Other renditions' newest: URI, segment, part.
+    reports: Vec<(String, u64, u32)>,
     ended: bool,
 }
 
@@ -115,7 +129,13 @@ fn attribute<'a>(line: &'a str, name: &str) -> &'a str {
 }
 
 fn read(text: &str) -> Read {
+    read_with(text, None).expect("nothing is left out")
+}
+
+/// Reads a playlist with what was known before; `None` when it leaves out what is not known.
+fn read_with(text: &str, known: Option<&Read>) -> Option<Read> {
     let (mut read, mut date, mut seconds, mut tags, mut map) = (Read::default(), String::new(), 0.0, 0, String::new());
+    let mut gap = false;
     assert!(text.starts_with("#EXTM3U\n"));
     for line in text.lines().skip(1) {
         let value = line.split_once(':').map_or("", |(_, value)| value);
@@ -124,12 +144,25 @@ fn read(text: &str) -> Read {
             "#EXT-X-PART-INF" => read.part_target = attribute(line, "PART-TARGET").parse().unwrap(),
             "#EXT-X-SERVER-CONTROL" => {
                 assert_eq!(attribute(line, "CAN-BLOCK-RELOAD"), "YES");
+                read.skip_boundary = attribute(line, "CAN-SKIP-UNTIL").parse().unwrap();
                 read.hold_back = attribute(line, "HOLD-BACK").parse().unwrap();
                 read.part_hold_back = attribute(line, "PART-HOLD-BACK").parse().unwrap();
             }
             "#EXT-X-MEDIA-SEQUENCE" => read.sequence = value.parse().unwrap(),
             "#EXT-X-DISCONTINUITY-SEQUENCE" => read.discontinuity_sequence = value.parse().unwrap(),
             "#EXT-X-DISCONTINUITY" => tags += 1,
+            "#EXT-X-GAP" => gap = true,
+            "#EXT-X-SKIP" => {
+                assert!(read.segments.is_empty() && read.skipped == 0, "{text}");
+                read.skipped = attribute(line, "SKIPPED-SEGMENTS").parse().unwrap();
+                let left_out = read.sequence..read.sequence + read.skipped;
+                let known = known?;
+                read.segments =
+                    known.segments.iter().filter(|segment| left_out.contains(&segment.0)).cloned().collect();
+                read.gaps = known.gaps.iter().copied().filter(|number| left_out.contains(number)).collect();
+                let last = read.segments.last().filter(|_| read.segments.len() as u64 == read.skipped)?;
+                (tags, map) = (last.3 - read.discontinuity_sequence, last.4.clone());
+            }
             "#EXT-X-MAP" => map = attribute(line, "URI").to_owned(),
             "#EXT-X-PROGRAM-DATE-TIME" => date = value.to_owned(),
             "#EXTINF" => seconds = value.trim_end_matches(',').parse().unwrap(),
@@ -147,21 +180,35 @@ fn read(text: &str) -> Read {
                 read.hint = Some((number, part));
             }
             "#EXT-X-ENDLIST" => read.ended = true,
-            "#EXT-X-VERSION" | "#EXT-X-INDEPENDENT-SEGMENTS" | "#EXT-X-RENDITION-REPORT" => {}
+            "#EXT-X-VERSION" => read.version = value.parse().unwrap(),
+            "#EXT-X-RENDITION-REPORT" => read.reports.push((
+                attribute(line, "URI").to_owned(),
+                attribute(line, "LAST-MSN").parse().unwrap(),
+                attribute(line, "LAST-PART").parse().unwrap(),
+            )),
+            "#EXT-X-INDEPENDENT-SEGMENTS" => {}
             name if name.starts_with('#') => panic!("unknown tag {line}"),
             _ => {
                 let Some(names::Name::Segment { number, .. }) = names::Name::parse(line) else { panic!("{line}") };
                 let discontinuity = read.discontinuity_sequence + tags;
                 read.segments.push((number, seconds, date.clone(), discontinuity, map.clone()));
+                if std::mem::take(&mut gap) {
+                    read.gaps.push(number);
+                }
             }
         }
     }
-    read
+    Some(read)
 }
 
 /// Every rule that one playlist can break on its own.
 fn check(text: &str, grid: &Grid) -> Read {
-    let read = read(text);
+    check_read(read(text), text, grid)
+}
+
+fn check_read(read: Read, text: &str, grid: &Grid) -> Read {
+    assert!(read.version >= 9 && read.target == 2.0, "{text}");
+    assert!(read.skip_boundary >= 6.0 * read.target, "{text}");
     assert!(read.hold_back >= 3.0 * read.target, "{text}");
     assert!(read.part_hold_back >= 3.0 * read.part_target - 1e-9, "{text}");
     for (offset, (number, seconds, ..)) in read.segments.iter().enumerate() {
@@ -176,10 +223,17 @@ fn check(text: &str, grid: &Grid) -> Read {
         assert!(number <= read.sequence + read.segments.len() as u64, "{text}");
     }
     for pair in read.parts.windows(2) {
+        let following = (pair[0].0 + 1..).find(|number| !read.gaps.contains(number)).unwrap();
         assert!(
-            (pair[1].0, pair[1].1) == (pair[0].0, pair[0].1 + 1) || (pair[1].0, pair[1].1) == (pair[0].0 + 1, 0),
+            (pair[1].0, pair[1].1) == (pair[0].0, pair[0].1 + 1) || (pair[1].0, pair[1].1) == (following, 0),
             "parts follow on each other\n{text}"
         );
+    }
+    for (number, seconds, _, discontinuity, _) in &read.segments {
+        // A short segment only where a broadcast ends.
+        let next = read.segments.iter().find(|next| next.0 == number + 1);
+        let last = next.is_none_or(|next| next.3 != *discontinuity);
+        assert!(last || (seconds - grid.segment_seconds()).abs() < 0.025, "segment {number}\n{text}");
     }
     match (read.ended, read.hint, read.parts.last()) {
         (true, hint, _) => assert_eq!(hint, None),
@@ -200,6 +254,7 @@ fn nothing_is_served_before_every_rendition_has_a_part() {
         assert_eq!(packager.chunk(worker.chunk(track, (0, 0))), Placed::default());
     }
     assert!(packager.master().is_none() && packager.playlist(0).is_none() && packager.mpd(EPOCH_NS).is_none());
+    assert!(packager.delta(0).is_none());
     assert_eq!(packager.segment(0, 0, 0), Lookup::Missing);
     assert_eq!(packager.chunk(worker.chunk(2, (0, 0))), Placed { playable: true, segment: None });
     assert!(packager.master().is_some() && packager.playlist(2).is_some() && packager.mpd(EPOCH_NS).is_some());
@@ -400,7 +455,7 @@ fn restored_numbers_go_on_with_a_discontinuity() {
     worker.steps(&mut packager, 4);
     let read = check(&text(&mut packager, 0), &worker.output.grid);
     assert_eq!((read.sequence, read.discontinuity_sequence, read.segments[0].3), (640, 2, 3));
-    worker.steps(&mut packager, 4 * 15);
+    worker.steps(&mut packager, 4 * (LISTED_SEGMENTS as usize + 3));
     assert_eq!(check(&text(&mut packager, 0), &worker.output.grid).discontinuity_sequence, 3);
 }
 
@@ -418,22 +473,24 @@ fn nothing_is_shown_beyond_what_is_stored_as_reserved() {
         places.map(|(track, place)| packager.chunk(worker.chunk(track, place))).filter(|placed| placed.playable).count()
     };
     let wanted = packager.wanted().unwrap();
-    assert_eq!(wanted, Numbers { next_sequence: 64, discontinuity_sequence: 1 });
+    assert_eq!(wanted, Numbers { next_sequence: RESERVED_AHEAD, discontinuity_sequence: 1 });
     assert_eq!(feed(&mut packager, 0), 0);
     assert!(packager.master().is_none());
     packager.confirm(wanted);
     assert!(packager.master().is_some());
     assert_eq!(feed(&mut packager, 1), 1, "playable is still told");
     // The store falls silent: the window stops at the horizon, and goes on when it is back.
-    for segment in 2..70 {
+    let fed = RESERVED_AHEAD + 6;
+    for segment in 2..fed {
+        assert_eq!(packager.wanted().is_some(), segment >= RESERVED_AHEAD / 2, "asked for when half is used");
         feed(&mut packager, segment);
     }
-    assert_eq!(read(&text(&mut packager, 0)).segments.last().unwrap().0, 63);
-    assert_eq!(packager.part(0, 64, 0), Lookup::Soon);
-    assert_eq!(packager.next_frames(), [70 * 48; 2]);
+    assert_eq!(read(&text(&mut packager, 0)).segments.last().unwrap().0, RESERVED_AHEAD - 1);
+    assert_eq!(packager.part(0, RESERVED_AHEAD, 0), Lookup::Soon);
+    assert_eq!(packager.next_frames(), [fed * 48; 2]);
     let wanted = packager.wanted().unwrap();
     packager.confirm(wanted);
-    assert_eq!(read(&text(&mut packager, 0)).segments.last().unwrap().0, 69);
+    assert_eq!(read(&text(&mut packager, 0)).segments.last().unwrap().0, fed - 1);
 }
 
 #[test]
@@ -441,11 +498,11 @@ fn a_reservation_of_the_broadcast_before_does_not_cover_the_next() {
     let mut packager = Packager::default();
     let mut worker = Worker::start(&mut packager, output(30.0, 1));
     worker.steps(&mut packager, 4);
-    let old = Numbers { next_sequence: 500, discontinuity_sequence: 1 };
+    let old = Numbers { next_sequence: 9_000, discontinuity_sequence: 1 };
     packager.end();
     packager.begin(&output(30.0, 1));
     packager.confirm(old);
-    assert_eq!(packager.wanted(), Some(Numbers { next_sequence: 65, discontinuity_sequence: 2 }));
+    assert_eq!(packager.wanted(), Some(Numbers { next_sequence: 1 + RESERVED_AHEAD, discontinuity_sequence: 2 }));
 }
 
 #[test]
@@ -477,7 +534,7 @@ fn the_mpd_counts_like_the_grid() {
     let mut worker = Worker::start(&mut packager, output(29.97, 2));
     worker.steps(&mut packager, 9);
     let now = EPOCH_NS + 3_900_000_000;
-    let mpd = packager.mpd(now).unwrap();
+    let mpd = mpd_text(&mut packager, now);
     assert_eq!(value(&mpd, "type"), "dynamic");
     assert_eq!((value(&mpd, "timescale"), value(&mpd, "duration")), ("30000", "48048"));
     assert_eq!(value(&mpd, "startNumber"), "77");
@@ -497,19 +554,105 @@ fn the_mpd_counts_like_the_grid() {
 fn an_ended_mpd_is_static_and_keeps_its_timeline() {
     let mut packager = Packager::new(Numbers { next_sequence: 10, discontinuity_sequence: 0 });
     let mut worker = Worker::start(&mut packager, output(25.0, 1));
-    worker.steps(&mut packager, 4 * 20 + 1);
+    worker.steps(&mut packager, 4 * (LISTED_SEGMENTS as usize + 8) + 1);
     packager.end();
-    let mpd = packager.mpd(EPOCH_NS).unwrap();
+    let mpd = mpd_text(&mut packager, EPOCH_NS);
     assert_eq!(value(&mpd, "type"), "static");
-    // 20.25 segments, the last 12 of them offered: from slot 9 on, which starts at 14.4 s.
+    // A quarter segment more than slots 0 to 27, the last 20 of them offered: from slot 9 on, which starts at 14.4 s.
     assert_eq!(value(&mpd, "startNumber"), "19");
     assert_eq!(value(&mpd, "presentationTimeOffset"), (9 * 40).to_string());
     assert!(
-        mpd.contains("start=\"PT14.400S\" duration=\"PT17.999S\"")
-            || mpd.contains("start=\"PT14.400S\" duration=\"PT18.000S\""),
+        mpd.contains("start=\"PT14.400S\" duration=\"PT30.799S\"")
+            || mpd.contains("start=\"PT14.400S\" duration=\"PT30.800S\""),
         "{mpd}"
     );
-    assert!(!mpd.contains("minimumUpdatePeriod") && !mpd.contains("availabilityStartTime"));
+    for live in [
+        "minimumUpdatePeriod",
+        "availability",
+        "publishTime",
+        "timeShift",
+        "suggested",
+        "low-latency",
+        "UTCTiming",
+        "<Service",
+        "<Producer",
+    ] {
+        assert!(!mpd.contains(live), "{live} in\n{mpd}");
+    }
+}
+
+#[test]
+fn the_mpd_says_when_its_times_were_made() {
+    let mut packager = Packager::default();
+    Worker::start(&mut packager, output(30.0, 2)).steps(&mut packager, 9);
+    let now = EPOCH_NS + 3_900_000_000;
+    let mpd = mpd_text(&mut packager, now);
+    let clock =
+        format!("<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{}\"/>", calendar::date_time(now));
+    let produced = format!(
+        "<ProducerReferenceTime id=\"0\" type=\"encoder\" inband=\"false\" wallClockTime=\"{}\" presentationTime=\"0\">{clock}</ProducerReferenceTime>\n<SegmentTemplate ",
+        calendar::date_time(EPOCH_NS)
+    );
+    assert_eq!(mpd.matches(&produced).count(), 2, "one a set, before its template\n{mpd}");
+    assert!(
+        mpd.contains(&format!("</Period>\n{clock}\n</MPD>"))
+            && mpd.contains("<Latency referenceId=\"0\" target=\"2500\"")
+    );
+}
+
+#[test]
+fn the_mpd_is_written_once_for_all_who_ask_in_a_tenth_of_a_second() {
+    let mut packager = Packager::default();
+    let mut worker = Worker::start(&mut packager, output(30.0, 1));
+    worker.steps(&mut packager, 9);
+    let first = packager.mpd(EPOCH_NS).unwrap();
+    worker.steps(&mut packager, 1);
+    assert!(std::sync::Arc::ptr_eq(&first, &packager.mpd(EPOCH_NS + 99_000_000).unwrap()));
+    assert!(!std::sync::Arc::ptr_eq(&first, &packager.mpd(EPOCH_NS + 100_000_000).unwrap()));
+    assert!(
+        mpd_text(&mut packager, EPOCH_NS - 1).contains(&calendar::date_time(EPOCH_NS - 1)),
+        "a clock that was set back"
+    );
+    packager.end();
+    assert!(mpd_text(&mut packager, EPOCH_NS).contains("static"), "the end is told at once");
+}
+
+#[test]
+fn a_turn_is_all_that_concerns_more_than_one_track() {
+    let mut packager = Packager::default();
+    let mut worker = Worker::start(&mut packager, output(30.0, 1));
+    let mut turns = Vec::new();
+    for _ in 0..12 {
+        let before = packager.turn();
+        worker.step(&mut packager);
+        turns.push(packager.turn() - before);
+    }
+    // Playable with the first part, a whole segment with the fourth.
+    assert_eq!(turns, [1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let before = packager.turn();
+    packager.end();
+    assert!(packager.turn() > before);
+}
+
+#[test]
+fn rendition_reports_say_how_far_the_others_are() {
+    let mut packager = Packager::default();
+    let mut worker = Worker::start(&mut packager, output(30.0, 2));
+    for _ in 0..30 {
+        worker.step(&mut packager);
+        packager.chunk(worker.chunk(0, worker.next));
+        let lists: Vec<Read> = (0..3).map(|track| read(&text(&mut packager, track))).collect();
+        for (index, list) in lists.iter().enumerate() {
+            let others = lists.iter().enumerate().filter(|(other, _)| *other != index);
+            let expected: Vec<_> = others
+                .map(|(other, list)| {
+                    let (number, part, ..) = *list.parts.last().unwrap();
+                    (format!("media_{other}.m3u8"), number, part)
+                })
+                .collect();
+            assert_eq!(list.reports, expected);
+        }
+    }
 }
 
 proptest! {
@@ -566,7 +709,7 @@ proptest! {
                     let known = bytes.entry((track, number, part)).or_insert_with(|| (broadcast, media.parts.concat()));
                     prop_assert_eq!(&known.1, &media.parts.concat());
                 }
-                for (number, ..) in &read.segments {
+                for (number, ..) in read.segments.iter().filter(|segment| !read.gaps.contains(&segment.0)) {
                     let found = matches!(packager.segment(track, *number, 0), Lookup::Found(media) if media.complete);
                     prop_assert!(found, "segment {} is listed but missing\n{}", number, text);
                 }

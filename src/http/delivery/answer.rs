@@ -62,20 +62,12 @@ pub(super) fn unavailable() -> HttpResponse {
     answer(StatusCode::SERVICE_UNAVAILABLE, "no-store").insert_header((header::RETRY_AFTER, "1")).finish()
 }
 
-/// A playlist from the packager's cache. `by_number`: it was asked for by sequence number.
-pub(super) fn page(request: &HttpRequest, page: &Page, by_number: bool) -> HttpResponse {
+/// A manifest from the packager's cache. `by_number`: it was asked for by sequence number.
+pub(super) fn page(request: &HttpRequest, kind: Kind, page: &Page, by_number: bool) -> HttpResponse {
     let cache = if by_number { BY_NUMBER } else { SHORT };
     match accepts_gzip(request) {
-        true => manifest(Kind::Playlist, cache, page.packed(gzip).clone(), true),
-        false => manifest(Kind::Playlist, cache, page.text().clone(), false),
-    }
-}
-
-/// A manifest that was written for this request.
-pub(super) fn text(request: &HttpRequest, kind: Kind, text: String) -> HttpResponse {
-    match accepts_gzip(request) {
-        true => manifest(kind, SHORT, gzip(text.as_bytes()), true),
-        false => manifest(kind, SHORT, text.into(), false),
+        true => manifest(kind, cache, page.packed(gzip).clone(), true),
+        false => manifest(kind, cache, page.text().clone(), false),
     }
 }
 

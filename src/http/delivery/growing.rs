@@ -41,12 +41,13 @@ impl Growing {
             return None;
         }
         let (track, number, sent) = (self.track, self.number, self.sent);
-        let more =
-            self.channel.wait(Instant::now() + self.patience, |packager| match packager.segment(track, number, sent) {
+        let more = self.channel.wait(track, Instant::now() + self.patience, |packager| {
+            match packager.segment(track, number, sent) {
                 Lookup::Found(media) if media.parts.is_empty() && !media.complete => None,
                 Lookup::Found(media) => Some(Some(media)),
                 Lookup::Soon | Lookup::Missing => Some(None),
-            });
+            }
+        });
         let Some(Media { parts, complete, .. }) = more.await.flatten() else {
             self.complete = true;
             return Some((Err(Cut), self));

@@ -168,6 +168,30 @@ async fn a_blocking_reload_answers_when_the_part_is_there() {
 }
 
 #[actix_web::test]
+async fn a_delta_update_comes_when_asked_for_and_where_there_is_something_to_skip() {
+    let shelf = Data::new(shelf());
+    let sink = begin(&shelf);
+    segments(&sink, 0..6);
+    let app = app!(shelf, PATIENCE);
+    let young = body(get!(app, "media_0.m3u8?_HLS_skip=YES").await).await;
+    assert_eq!(young, body(get!(app, "media_0.m3u8").await).await);
+    segments(&sink, 6..30);
+    for (query, skips) in [
+        ("", false),
+        ("?_HLS_skip=NO", false),
+        ("?_HLS_msn=129&_HLS_part=3", false),
+        ("?_HLS_skip=YES", true),
+        ("?_HLS_skip=v2", true),
+        ("?_HLS_msn=129&_HLS_part=3&_HLS_skip=YES", true),
+    ] {
+        let response = get!(app, &format!("media_0.m3u8{query}")).await;
+        let by_number = header(&response, "cache-control") == "public, max-age=12";
+        assert_eq!(by_number, query.contains("_HLS_msn"), "{query}");
+        assert_eq!(body(response).await.contains("\n#EXT-X-SKIP:SKIPPED-SEGMENTS=12\n"), skips, "{query}");
+    }
+}
+
+#[actix_web::test]
 async fn waiting_in_vain_ends() {
     let shelf = Data::new(shelf());
     let sink = begin(&shelf);
