@@ -18,7 +18,7 @@ SERVER_KILLS = 3
 PLAYER_KILLS, PLAYER_SECONDS = 3, 50
 KILLED_GOAL, STOPPED_GOAL = 2.0, 4.0  # seconds to the next part
 DRAINED = 0.15  # what a dead worker has sent is shelved after this; a new one has made nothing yet
-MODES = ("ll", "hls", "dash")
+MODES = ("ll", "hls", "ll-dash", "dash")
 
 
 def source(gop):

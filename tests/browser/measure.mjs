@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Opens a player page in headless Chromium and prints, as one JSON object, what a viewer would have noticed.
 //
-//   node measure.mjs URL [--seconds 60] [--mode ll|hls|dash] [--av] [--size 1280x720] [--screenshot out.png]
+//   node measure.mjs URL [--seconds 60] [--mode ll|hls|ll-dash|dash] [--av] [--size 1280x720] [--screenshot out.png]
 //
 // Exit 0: measured (also when the figures are bad: the caller judges them). Exit 2: wrong arguments. Exit 1: no measurement.
 
@@ -11,11 +11,16 @@ import { launch } from './chromium.mjs';
 import { watchPressure } from './pressure.mjs';
 
 const OBSERVER = fileURLToPath(new URL('./observer.js', import.meta.url));
-const MODES = { ll: {}, hls: { no_low_latency: '1' }, dash: { engine: 'dash' } };
+const MODES = {
+  ll: {},
+  hls: { no_low_latency: '1' },
+  'll-dash': { engine: 'dash' },
+  dash: { engine: 'dash', no_low_latency: '1' },
+};
 
 /**
  * @param {string} url player page
- * @param {{seconds?: number, mode?: 'll'|'hls'|'dash', av?: boolean, width?: number, height?: number, screenshot?: string}} [options]
+ * @param {{seconds?: number, mode?: 'll'|'hls'|'ll-dash'|'dash', av?: boolean, width?: number, height?: number, screenshot?: string}} [options]
  */
 export async function measure(url, { seconds = 60, mode = 'll', av = false, width = 1280, height = 720, screenshot } = {}) {
   const page_url = new URL(url);
@@ -28,9 +33,15 @@ export async function measure(url, { seconds = 60, mode = 'll', av = false, widt
     const consoleErrors = [];
     const pageErrors = [];
     const refused = {};
+    const deltas = { asked: 0, given: 0 };
     page.on('console', (message) => message.type() === 'error' && consoleErrors.push(message.text()));
     page.on('pageerror', (error) => pageErrors.push(String(error)));
     page.on('response', (answer) => {
+      if (answer.url().includes('_HLS_skip=')) {
+        deltas.asked += 1;
+        // A body that is gone with its page is not counted.
+        answer.text().then((text) => (deltas.given += Number(text.includes('#EXT-X-SKIP:'))), () => {});
+      }
       if (answer.status() < 400) return;
       const key = `${answer.status()} ${new URL(answer.url()).pathname}`;
       refused[key] = (refused[key] ?? 0) + 1;
@@ -70,6 +81,7 @@ export async function measure(url, { seconds = 60, mode = 'll', av = false, widt
       consoleErrors,
       pageErrors,
       refused,
+      deltas,
       ...(flashAndBeep === null ? {} : { av: summary(flashAndBeep.map((pair) => pair.offsetMs)) }),
       screenshot: screenshot ?? null,
     };
@@ -102,7 +114,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     if (!url || !(parsed.values.mode in MODES) || !(width > 0 && height > 0) || !(Number(parsed.values.seconds) > 0)) throw new Error('wrong arguments');
     parsed = { url, options: { ...parsed.values, seconds: Number(parsed.values.seconds), width, height } };
   } catch (error) {
-    console.error(`${error.message}\nusage: measure.mjs URL [--seconds 60] [--mode ll|hls|dash] [--av] [--size 1280x720] [--screenshot out.png]`);
+    console.error(`${error.message}\nusage: measure.mjs URL [--seconds 60] [--mode ll|hls|ll-dash|dash] [--av] [--size 1280x720] [--screenshot out.png]`);
     process.exit(2);
   }
   console.log(JSON.stringify(await measure(parsed.url, parsed.options), null, 2));
