@@ -1,6 +1,10 @@
-//! Caps on connections that have not been admitted yet: so many per address, so many in all. Whoever comes last gets in,
-//! and the oldest stranger has to go: a flood thus pushes out itself, while an encoder needs a moment only.
+//! Caps on connections that have not been admitted yet: so many per party, so many in all. A party is an address.
+//!
+//! Whoever comes last gets in, and where there is no room the party with the most strangers gives up its oldest. So a flood
+//! pushes out itself, an encoder elsewhere notices nothing of it, and one behind the flood's own address has as long as the
+//! flood takes to fill all places: with some thousand places, longer than it needs.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,10 +29,15 @@ pub struct Ticket {
 #[derive(Default)]
 struct State {
     next: u64,
-    /// In the order of arrival.
-    strangers: BTreeMap<u64, (IpAddr, oneshot::Sender<()>)>,
-    by_address: HashMap<IpAddr, BTreeSet<u64>>,
+    strangers: HashMap<u64, (IpAddr, oneshot::Sender<()>)>,
+    /// Each party's strangers; their numbers are in the order of arrival.
+    parties: HashMap<IpAddr, BTreeSet<u64>>,
+    /// The parties by size, of equal ones that with the older stranger last.
+    ranks: BTreeMap<Rank, IpAddr>,
 }
+
+/// How many strangers a party has, and the number of the oldest.
+type Rank = (usize, Reverse<u64>);
 
 impl Gate {
     /// A gate for `per_address` strangers of one address (IPv6: of one /64) and `total` in all; both at least 1.
@@ -36,27 +45,26 @@ impl Gate {
         Self { state: Arc::default(), per_address: per_address.max(1), total: total.max(1) }
     }
 
-    /// Takes a place, pushing out the oldest stranger when there is none.
+    /// Takes a place, pushing out another stranger when there is none.
     pub fn enter(&self, address: IpAddr) -> Ticket {
         let address = prefix(address);
         let (sender, shed) = oneshot::channel();
         let mut state = self.lock();
-        let oldest_here = state
-            .by_address
-            .get(&address)
-            .filter(|numbers| numbers.len() >= self.per_address)
-            .and_then(|numbers| numbers.first().copied());
-        let oldest = || state.strangers.keys().next().copied().filter(|_| state.strangers.len() >= self.total);
-        if let Some(number) = oldest_here.or_else(oldest)
-            && let Some(stranger) = state.remove(number)
-        {
-            // Its task may be gone this very moment; then its place is free all the same.
-            let _ = stranger.send(());
-        }
         let number = state.next;
         state.next += 1;
         state.strangers.insert(number, (address, sender));
-        state.by_address.entry(address).or_default().insert(number);
+        state.change(address, |numbers| _ = numbers.insert(number));
+        let surplus = if state.parties.get(&address).is_some_and(|numbers| numbers.len() > self.per_address) {
+            state.parties.get(&address).and_then(|numbers| numbers.first().copied())
+        } else if state.strangers.len() > self.total {
+            state.ranks.last_key_value().map(|((_, Reverse(oldest)), _)| *oldest)
+        } else {
+            None
+        };
+        if let Some(stranger) = surplus.and_then(|number| state.remove(number)) {
+            // Its task may be gone this very moment; then its place is free all the same.
+            let _ = stranger.send(());
+        }
         Ticket { gate: self.clone(), number, shed }
     }
 
@@ -88,14 +96,26 @@ impl Drop for Ticket {
 impl State {
     fn remove(&mut self, number: u64) -> Option<oneshot::Sender<()>> {
         let (address, shed) = self.strangers.remove(&number)?;
-        if let Some(numbers) = self.by_address.get_mut(&address) {
-            numbers.remove(&number);
-            if numbers.is_empty() {
-                self.by_address.remove(&address);
-            }
-        }
+        self.change(address, |numbers| _ = numbers.remove(&number));
         Some(shed)
     }
+
+    /// Changes a party's strangers and with them its rank.
+    fn change(&mut self, address: IpAddr, change: impl FnOnce(&mut BTreeSet<u64>)) {
+        let numbers = self.parties.entry(address).or_default();
+        if let Some(rank) = rank(numbers) {
+            self.ranks.remove(&rank);
+        }
+        change(numbers);
+        match rank(numbers) {
+            Some(rank) => _ = self.ranks.insert(rank, address),
+            None => _ = self.parties.remove(&address),
+        }
+    }
+}
+
+fn rank(numbers: &BTreeSet<u64>) -> Option<Rank> {
+    Some((numbers.len(), Reverse(*numbers.first()?)))
 }
 
 /// What one party has: an IPv4 address, or an IPv6 /64.
@@ -108,6 +128,8 @@ fn prefix(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn is_shed(ticket: &mut Ticket) -> bool {
@@ -126,7 +148,8 @@ mod tests {
         assert_eq!(gate.strangers(), 3);
         drop((other, first, second, third));
         assert_eq!(gate.strangers(), 0);
-        assert!(gate.lock().by_address.is_empty());
+        let state = gate.lock();
+        assert!(state.parties.is_empty() && state.ranks.is_empty());
     }
 
     #[test]
@@ -138,11 +161,58 @@ mod tests {
     }
 
     #[test]
+    fn the_party_with_the_most_strangers_pays() {
+        let gate = Gate::new(100, 4);
+        let [here, there] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
+        let mut encoder = gate.enter(there);
+        let mut flood: Vec<_> = (0..1000).map(|_| gate.enter(here)).collect();
+        assert!(!is_shed(&mut encoder));
+        assert_eq!(flood.iter_mut().filter_map(|ticket| (!is_shed(ticket)).then_some(())).count(), 3);
+        let mut second = gate.enter(there);
+        assert!(!is_shed(&mut encoder) && !is_shed(&mut second));
+        assert_eq!(gate.strangers(), 4);
+    }
+
+    #[test]
+    fn an_encoder_behind_the_floods_own_address_has_the_time_of_all_places() {
+        let gate = Gate::new(4096, 4096);
+        let here = [192, 0, 2, 1].into();
+        let mut flood: Vec<_> = (0..5000).map(|_| gate.enter(here)).collect();
+        let mut encoder = gate.enter(here);
+        flood.extend((0..4095).map(|_| gate.enter(here)));
+        assert!(!is_shed(&mut encoder));
+        flood.push(gate.enter(here));
+        assert!(is_shed(&mut encoder));
+    }
+
+    #[test]
     fn a_place_is_free_again_after_admission() {
         let gate = Gate::new(1, 1);
         drop(gate.enter([192, 0, 2, 1].into()));
         let mut next = gate.enter([192, 0, 2, 1].into());
         assert!(!is_shed(&mut next));
+    }
+
+    proptest! {
+        #[test]
+        fn ranks_and_parties_agree_whatever_comes_and_goes(steps in prop::collection::vec((0u8..6, any::<bool>(), any::<prop::sample::Index>()), 1..200)) {
+            let gate = Gate::new(5, 9);
+            let mut tickets: Vec<Ticket> = vec![];
+            for (last, comes, which) in steps {
+                if comes || tickets.is_empty() {
+                    tickets.push(gate.enter([192, 0, 2, last].into()));
+                    prop_assert!(!is_shed(tickets.last_mut().unwrap()), "whoever comes last gets in");
+                } else {
+                    tickets.swap_remove(which.index(tickets.len()));
+                }
+                tickets.retain_mut(|ticket| !is_shed(ticket));
+                let state = gate.lock();
+                prop_assert_eq!(state.strangers.len(), tickets.len());
+                prop_assert!(tickets.len() <= 9 && state.parties.values().all(|numbers| numbers.len() <= 5));
+                let ranks: BTreeMap<_, _> = state.parties.iter().map(|(address, numbers)| (rank(numbers).unwrap(), *address)).collect();
+                prop_assert_eq!(&state.ranks, &ranks);
+            }
+        }
     }
 
     #[test]
