@@ -4,6 +4,7 @@
 //! into the grant's feed, reports [`IngestFact`]s by `try_send`, and ends when `stop` says so. Media never enters a mailbox.
 
 pub mod preauth;
+pub mod refusals;
 pub mod rtmp;
 
 use std::net::SocketAddr;

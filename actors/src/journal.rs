@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weir_media::id::StreamId;
+use weir_policy::rate_limit::Sampling;
 
 use crate::clock;
 use crate::status::JournalEntry;
@@ -24,6 +25,7 @@ pub struct Journal {
 struct Ring {
     entries: VecDeque<JournalEntry>,
     last_seq: u64,
+    refusals: Sampling,
 }
 
 impl Journal {
@@ -45,10 +47,13 @@ impl Journal {
         ring.entries.push_back(JournalEntry { seq, at: clock::wall(), text });
     }
 
-    /// Appends a line unless the newest one says the same: somebody who tries again and again must not push out the rest.
+    /// Appends a line about somebody who was refused, but not each time: who tries again and again must not push out the rest.
     pub fn note_once(&self, text: String) {
-        if self.lock().entries.back().is_none_or(|entry| entry.text != text) {
-            self.note(text);
+        let taken = self.lock().refusals.take(clock::now());
+        match taken {
+            Some(0) => self.note(text),
+            Some(unnoted) => self.note(format!("{text}; {unnoted} more were refused since the last line about it")),
+            None => {}
         }
     }
 
@@ -78,12 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn repeated_tries_leave_one_line() {
+    fn refused_tries_do_not_push_out_the_rest() {
         let journal = Journal::new(StreamId(1));
-        for text in ["a", "a", "b", "b", "a"] {
-            journal.note_once(text.into());
+        journal.note("on air");
+        for port in 0..10 * CAPACITY {
+            journal.note_once(format!("refused 192.0.2.1:{port}"));
         }
-        let seen: Vec<String> = journal.latest(10).into_iter().map(|entry| entry.text).collect();
-        assert_eq!(seen, ["a", "b", "a"]);
+        let seen = journal.latest(CAPACITY);
+        assert!(seen.len() < 20 && seen.last().is_some_and(|entry| entry.text == "on air"), "{} lines", seen.len());
     }
 }

@@ -1,4 +1,5 @@
-//! How often a publisher may connect: a leaky bucket per key (the "virtual scheduling" of ITU-T I.371, GCRA).
+//! How often a publisher may connect, and how often strangers may be written about: a leaky bucket per key (the "virtual
+//! scheduling" of ITU-T I.371, GCRA).
 //!
 //! Only admitted sessions are recorded, so a refused try never makes the wait longer.
 
@@ -47,6 +48,38 @@ impl<K: Ord + Copy> RateLimit<K> {
     }
 }
 
+/// Which of the things that strangers can make happen are written down: some at once, then one now and then with the number of those
+/// between. So nobody can fill a disk, or push out what else was written.
+#[derive(Clone, Debug)]
+pub struct Sampling {
+    limit: RateLimit<()>,
+    left_out: u64,
+}
+
+impl Sampling {
+    /// Writes down `burst` at once after a rest, then one per `every`.
+    pub fn new(every: Duration, burst: u32) -> Self {
+        Self { limit: RateLimit::new(every, burst), left_out: 0 }
+    }
+
+    /// Whether to write down what happened now: then how many were left out before it.
+    pub fn take(&mut self, now: Instant) -> Option<u64> {
+        if self.limit.check((), now).is_err() {
+            self.left_out += 1;
+            return None;
+        }
+        self.limit.record((), now);
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+impl Default for Sampling {
+    /// Ten at once, then one every ten seconds.
+    fn default() -> Self {
+        Self::new(Duration::from_secs(10), 10)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +113,15 @@ mod tests {
             assert!(admit(&mut limit, t + Duration::from_millis(ms)).is_err());
         }
         assert_eq!(admit(&mut limit, t + S(10)), Ok(()));
+    }
+
+    #[test]
+    fn a_flood_leaves_some_lines_and_a_count() {
+        let (mut sampling, t) = (Sampling::default(), start());
+        let taken: Vec<u64> =
+            (0..1_000_000u64).filter_map(|n| sampling.take(t + Duration::from_micros(20 * n))).collect();
+        assert_eq!(taken.len(), 10 + 1, "20 s of 50 000 per s");
+        assert_eq!((taken[9], taken[10]), (0, 500_000 - 10));
     }
 
     proptest! {

@@ -20,6 +20,7 @@ use weir_media::id::Protocol;
 
 use crate::ingest::Publish;
 use crate::ingest::preauth::Gate;
+use crate::ingest::refusals::Refusals;
 
 pub use connection::converse;
 
@@ -31,7 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct RtmpLimits {
     /// Strangers per address (IPv6: per /64).
     pub preauth_per_address: usize,
-    /// Strangers in all; the oldest is shed.
+    /// Strangers in all; over it the address with the most gives up its oldest.
     pub preauth_total: usize,
     /// From accept to the end of the handshake.
     pub handshake: Duration,
@@ -50,7 +51,7 @@ pub struct RtmpLimits {
 impl Default for RtmpLimits {
     fn default() -> Self {
         Self {
-            preauth_per_address: 64,
+            preauth_per_address: 4096,
             preauth_total: 4096,
             handshake: Duration::from_secs(5),
             publish: Duration::from_secs(10),
@@ -73,6 +74,8 @@ pub struct Host {
     pub protocol: Protocol,
     /// Turns true when strangers have to go; admitted sessions have their own switch.
     pub shutdown: watch::Receiver<bool>,
+    /// What is logged of those it does not let in.
+    pub refusals: Refusals,
 }
 
 /// Accepts connections until `shutdown` turns true or its sender is gone. Strangers go with it, admitted sessions stay
@@ -84,7 +87,8 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
 ) {
     let gate = Gate::new(limits.preauth_per_address, limits.preauth_total);
-    let host = Host { root, limits, protocol: Protocol::Rtmp, shutdown: shutdown.clone() };
+    let host =
+        Host { root, limits, protocol: Protocol::Rtmp, shutdown: shutdown.clone(), refusals: Refusals::default() };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -106,14 +110,35 @@ pub async fn serve(
 }
 
 /// Logs a connection's panic. What the task held tells the rest: its ticket frees the place, its facts' end is a crash.
-async fn contained(peer: SocketAddr, connection: impl Future<Output = ()>) {
-    if AssertUnwindSafe(connection).catch_unwind().await.is_err() {
-        tracing::error!(%peer, "RTMP connection task panicked");
-    }
+// An `async fn` would hold the connection twice: as its argument, and where it is awaited.
+fn contained(peer: SocketAddr, connection: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    AssertUnwindSafe(connection).catch_unwind().map(move |ended| {
+        if ended.is_err() {
+            tracing::error!(%peer, "RTMP connection task panicked");
+        }
+    })
 }
 
 /// Waits for the order to shut down.
 async fn shut_down(mut shutdown: watch::Receiver<bool>) {
     // Without a sender nobody could ever give the order.
     let _ = shutdown.wait_for(|down| *down).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::preauth::Ticket;
+    use tokio::net::TcpStream;
+
+    /// Bytes of a future that such a function makes.
+    fn size<F>(_: impl FnOnce(TcpStream, SocketAddr, Host, Ticket) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_stranger_costs_little_memory() {
+        let task = |socket, peer, host, ticket| contained(peer, converse(socket, peer, host, ticket));
+        assert!(size(task) <= 4096, "a flood of strangers holds as many tasks of {} bytes", size(task));
+    }
 }

@@ -2,10 +2,14 @@
 //!
 //! Generic over the transport, so that RTMPS is the same behind TLS.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 use weir_media::rtmp::session::{Event, PublishRequest, RtmpError, Session};
 
@@ -15,7 +19,7 @@ use crate::ingest::preauth::Ticket;
 use crate::ingest::{Grant, Publish};
 use crate::token::Token;
 
-/// Free space for one read of a stranger, bytes: enough for all that real encoders send, little to spend on unreal ones.
+/// Most bytes of one read of a stranger.
 const STRANGER_READ: usize = 4 << 10;
 
 /// Least free space for one read of a publisher, bytes.
@@ -71,12 +75,15 @@ where
             drop(ticket);
             tracing::info!(%peer, session = %grant.session, stream = %grant.stream, slot = %grant.slot,
                 agent = ?request.agent, "RTMP publisher admitted");
-            Publication::new(wire, grant).run().await;
+            // Apart from the rest, so that the many who never get here do not hold room for it.
+            Box::pin(Publication::new(wire, grant).run()).await;
         }
         Err(refusal) => {
             let name = request.name();
-            tracing::info!(%peer, stream = ?name.stream.map(|id| id.0), slot = %name.slot, agent = ?request.agent,
-                %refusal, "RTMP publisher refused");
+            if let Some(unlogged) = host.refusals.take() {
+                tracing::info!(%peer, stream = ?name.stream.map(|id| id.0), slot = %name.slot, agent = ?request.agent,
+                    %refusal, unlogged, "RTMP publisher refused");
+            }
             if wire.session.reject(&refusal).is_ok() {
                 // A peer that is gone needs no good-bye.
                 let _ = wire.hang_up().await;
@@ -112,7 +119,7 @@ where
         let start = Instant::now();
         loop {
             let allowed = if self.session.is_open() { self.limits.publish } else { self.limits.handshake };
-            let read = timeout_at(start + allowed, self.read(STRANGER_READ, STRANGER_READ));
+            let read = timeout_at(start + allowed, self.read_commands());
             if read.await.map_err(|_| Departure::TooSlow)?? == 0 {
                 return Err(Departure::Closed);
             }
@@ -124,16 +131,23 @@ where
         }
     }
 
-    /// Reads a publisher's bytes; 0 at the end. Cancel safe.
-    pub async fn read_media(&mut self) -> io::Result<usize> {
-        self.read(PUBLISHER_READ_LEAST, PUBLISHER_READ).await
+    /// Reads a stranger's bytes; 0 at the end. Holds no room for them before they come: most of a flood is silent.
+    async fn read_commands(&mut self) -> io::Result<usize> {
+        poll_fn(|cx| {
+            let mut block = [MaybeUninit::uninit(); STRANGER_READ];
+            let mut block = ReadBuf::uninit(&mut block);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut block))?;
+            self.session.handle(block.filled());
+            Poll::Ready(Ok(block.filled().len()))
+        })
+        .await
     }
 
-    /// Reads into the session's buffer, with `block` more room when less than `least` is free.
-    async fn read(&mut self, least: usize, block: usize) -> io::Result<usize> {
+    /// Reads a publisher's bytes into the session's buffer; 0 at the end. Cancel safe.
+    pub async fn read_media(&mut self) -> io::Result<usize> {
         let buffer = self.session.buffer();
-        if buffer.capacity() - buffer.len() < least {
-            buffer.reserve(block);
+        if buffer.capacity() - buffer.len() < PUBLISHER_READ_LEAST {
+            buffer.reserve(PUBLISHER_READ);
         }
         let count = self.socket.read_buf(buffer).await?;
         self.session.received(count);

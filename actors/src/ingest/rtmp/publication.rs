@@ -33,7 +33,10 @@ pub(super) struct Publication<S> {
     video_tags: u64,
     video_units: u64,
     audio_units: u64,
+    /// Damaged frames in a row.
     damaged: u32,
+    /// Damaged frames in all.
+    dropped: u64,
 }
 
 impl<S> Publication<S>
@@ -56,6 +59,7 @@ where
             video_units: 0,
             audio_units: 0,
             damaged: 0,
+            dropped: 0,
         }
     }
 
@@ -158,10 +162,12 @@ where
                 Err(CloseReason::Unacceptable(error.to_string()))
             }
             Err(error) => {
-                if self.damaged == 0 {
-                    tracing::warn!(session = %self.grant.session, %error, "frame dropped");
-                }
+                self.dropped += 1;
                 self.damaged += 1;
+                // An encoder that damages every other frame must not fill the log.
+                if self.dropped.is_power_of_two() {
+                    tracing::warn!(session = %self.grant.session, %error, dropped = self.dropped, "frame dropped");
+                }
                 Ok(())
             }
         }
