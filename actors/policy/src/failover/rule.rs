@@ -46,7 +46,7 @@ pub use self::policy::{Mode, Policy, Standby};
 /// How long before a planned return a primary of unknown GOP is decoded: what encoders are commonly set to.
 const USUAL_GOP: Duration = Duration::from_secs(2);
 
-/// What the rule knows of the past; plain data, so that a fresh rule can go on where a crashed one stopped.
+/// What the rule knows; plain data, to be shown, and for a fresh rule to go on where a crashed one stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     inputs: [Input; 2],
@@ -62,6 +62,43 @@ pub struct State {
     decoded: [bool; 2],
     /// When each timer fires, by [`Timer`].
     timers: [Option<Instant>; 3],
+}
+
+impl State {
+    /// The slot on air by the law; `None` holds the last picture, or there is no broadcast.
+    pub fn on_air(&self) -> Option<Slot> {
+        self.on_air
+    }
+
+    /// The slot whose pictures the output is to carry: the one that covers, else the one on air. In mode `hitless` the
+    /// worker decides that by itself and reports it.
+    pub fn shown(&self) -> Option<Slot> {
+        self.cover.or(self.on_air)
+    }
+
+    /// The slot had media within the stall: `live`, `backup_live`.
+    pub fn is_live(&self, slot: Slot) -> bool {
+        self.input(slot).live
+    }
+
+    /// How the slot's input is doing, for operators.
+    pub fn input_state(&self, slot: Slot, now: Instant, stall: Duration) -> InputState {
+        self.input(slot).state(now, stall)
+    }
+
+    /// A broadcast is running.
+    pub fn is_broadcasting(&self) -> bool {
+        self.broadcasting
+    }
+
+    /// When `timer` fires, while it runs.
+    pub fn timer(&self, timer: Timer) -> Option<Instant> {
+        self.timers[timer as usize]
+    }
+
+    fn input(&self, slot: Slot) -> &Input {
+        &self.inputs[slot as usize]
+    }
 }
 
 /// The rule.
@@ -117,35 +154,9 @@ impl Rule {
         stalls.chain(timers).chain(self.prepare_at()).filter(|due| *due > self.clock).min()
     }
 
-    /// What a fresh rule needs to go on from here.
+    /// What is true as of the latest decision, and what a fresh rule needs to go on from here.
     pub fn state(&self) -> &State {
         &self.state
-    }
-
-    /// The slot on air by the law; `None` holds the last picture, or there is no broadcast.
-    pub fn on_air(&self) -> Option<Slot> {
-        self.state.on_air
-    }
-
-    /// The slot whose pictures the output is to carry: the one that covers, else the one on air. In mode `hitless` the
-    /// worker decides that by itself and reports it.
-    pub fn shown(&self) -> Option<Slot> {
-        self.state.cover.or(self.state.on_air)
-    }
-
-    /// The slot had media within the stall: `live`, `backup_live`.
-    pub fn is_live(&self, slot: Slot) -> bool {
-        self.input(slot).live
-    }
-
-    /// How the slot's input is doing, for operators.
-    pub fn input_state(&self, slot: Slot) -> InputState {
-        self.input(slot).state(self.clock, self.policy.stall)
-    }
-
-    /// A broadcast is running.
-    pub fn is_broadcasting(&self) -> bool {
-        self.state.broadcasting
     }
 
     /// The mode of the running broadcast, else of the next one.
@@ -153,13 +164,12 @@ impl Rule {
         if self.state.broadcasting { self.state.mode } else { self.policy.mode }
     }
 
-    /// When `timer` fires, while it runs.
-    pub fn timer(&self, timer: Timer) -> Option<Instant> {
-        self.state.timers[timer as usize]
+    fn input(&self, slot: Slot) -> &Input {
+        self.state.input(slot)
     }
 
-    fn input(&self, slot: Slot) -> &Input {
-        &self.state.inputs[slot as usize]
+    fn is_live(&self, slot: Slot) -> bool {
+        self.state.is_live(slot)
     }
 
     /// Goes from deadline to deadline up to `to`, deciding at each.

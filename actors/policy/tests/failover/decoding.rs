@@ -154,7 +154,7 @@ fn operators_see_how_an_input_is_doing() {
     let mut rule = Rule::new(Policy::default(), t);
     let mut state_after = |at: u64, fact: Fact| {
         rule.on_fact(fact, t + MS(at), t + MS(at));
-        rule.input_state(Primary)
+        rule.state().input_state(Primary, t + MS(at), Policy::default().stall)
     };
     assert_eq!(state_after(0, Fact::Locked(false)), InputState::Absent);
     assert_eq!(state_after(0, Fact::Admitted(Primary, id(1))), InputState::Silent);

@@ -203,10 +203,10 @@ impl Told {
 
 /// What must hold after every call, whatever was told and how late.
 fn check(rule: &mut Rule, now: Instant) -> Result<(), TestCaseError> {
-    let live = [Slot::Primary, Slot::Backup].map(|slot| rule.is_live(slot));
-    prop_assert!(rule.on_air().is_none_or(|slot| live[slot as usize]), "a slot without media is on air");
-    prop_assert_eq!(rule.on_air().is_some(), live[0] || live[1], "a slot with media is on air if there is one");
-    prop_assert!(rule.is_broadcasting() || rule.on_air().is_none());
+    let live = [Slot::Primary, Slot::Backup].map(|slot| rule.state().is_live(slot));
+    prop_assert!(rule.state().on_air().is_none_or(|slot| live[slot as usize]), "a slot without media is on air");
+    prop_assert_eq!(rule.state().on_air().is_some(), live[0] || live[1], "a slot with media is on air if there is one");
+    prop_assert!(rule.state().is_broadcasting() || rule.state().on_air().is_none());
     prop_assert!(rule.deadline().is_none_or(|due| due > now), "the next deadline lies ahead");
     prop_assert_eq!(rule.on_timeout(now), vec![], "a second timer decides nothing");
     Ok(())
@@ -259,7 +259,7 @@ proptest! {
                 told.apply(decision.action, t)?;
             }
             check(&mut rule, now)?;
-            prop_assert_eq!((told.seen.on_air, told.seen.shown), (rule.on_air(), rule.shown()));
+            prop_assert_eq!((told.seen.on_air, told.seen.shown), (rule.state().on_air(), rule.state().shown()));
         }
         while let Some(due) = rule.deadline() {
             for decision in rule.on_timeout(due) {
@@ -267,7 +267,7 @@ proptest! {
             }
             check(&mut rule, due)?;
         }
-        prop_assert!(!rule.is_broadcasting(), "without media every broadcast ends");
+        prop_assert!(!rule.state().is_broadcasting(), "without media every broadcast ends");
     }
 
     #[test]

@@ -229,7 +229,7 @@ fn new_numbers_hold_at_once_and_a_new_mode_with_the_next_broadcast() {
     rule.on_timeout(t + MS(11_000));
     assert_eq!((rule.deadline(), rule.mode()), (Some(t + MS(30_000)), Mode::Freeze));
     rule.on_timeout(t + MS(30_000));
-    assert_eq!((rule.is_broadcasting(), rule.mode()), (false, Mode::Hitless));
+    assert_eq!((rule.state().is_broadcasting(), rule.mode()), (false, Mode::Hitless));
 }
 
 #[test]
@@ -278,7 +278,10 @@ fn a_fresh_rule_goes_on_where_a_crashed_one_stopped() {
     let seen: Vec<_> = known.into_iter().flatten().map(|fact| (fact, t + MS(45_000))).collect();
     let mut fresh = Rule::resume(Policy::default(), crashed.state().clone(), &seen, t + MS(46_000));
     assert_eq!(fresh.on_timeout(t + MS(46_000)), [], "nothing was lost meanwhile");
-    assert_eq!(fresh.timer(Timer::Hold), Some(t + MS(80_000)));
+    assert_eq!(fresh.state().timer(Timer::Hold), Some(t + MS(80_000)));
     assert_eq!(fresh.deadline(), Some(t + MS(48_000)));
-    assert_eq!((fresh.on_air(), fresh.is_live(Primary), fresh.is_live(Slot::Backup)), (Some(Backup), true, true));
+    assert_eq!(
+        (fresh.state().on_air(), fresh.state().is_live(Primary), fresh.state().is_live(Slot::Backup)),
+        (Some(Backup), true, true)
+    );
 }
