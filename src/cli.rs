@@ -24,6 +24,9 @@ const EXIT_USAGE: u8 = 64;
 /// `EX_UNAVAILABLE`: a port cannot be had.
 const EXIT_UNAVAILABLE: u8 = 69;
 
+/// `EX_SOFTWARE`: the supervision tree could not be kept alive.
+const EXIT_TREE: u8 = 70;
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Command {
@@ -106,12 +109,18 @@ fn serve(file: Option<PathBuf>) -> ExitCode {
         Err(faults) => return refuse(&faults),
     };
     telemetry::start(&config.log);
-    match server::serve(config) {
+    outcome(server::serve(config, vec![]))
+}
+
+/// How a server's end is told to whoever started the process.
+pub fn outcome(end: Result<(), ServeError>) -> ExitCode {
+    match end {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weir: {error}");
             match error {
                 ServeError::Bind { .. } => ExitCode::from(EXIT_UNAVAILABLE),
+                ServeError::TreeGone(_) => ExitCode::from(EXIT_TREE),
                 _ => ExitCode::FAILURE,
             }
         }

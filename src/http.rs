@@ -22,6 +22,7 @@ use actix_web::dev::HttpServiceFactory;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Resource, Responder};
+use weir_actors::heartbeat::Heartbeat;
 use weir_actors::status::StatusBoard;
 
 use self::error::ApiError;
@@ -52,13 +53,22 @@ pub struct Api {
     pub control: Control,
     /// Whether work is taken.
     pub readiness: Readiness,
+    /// Whether the tree's thread gets on.
+    pub heartbeat: Heartbeat,
 }
 
 impl Api {
     /// Joins the parts. `key` is [`crate::api_key::load`]'s.
-    pub fn new(config: Arc<Config>, key: Secret, store: Store, board: StatusBoard, tree: Arc<dyn Tree>) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        key: Secret,
+        store: Store,
+        board: StatusBoard,
+        tree: Arc<dyn Tree>,
+        heartbeat: Heartbeat,
+    ) -> Self {
         let control = Control::new(Arc::clone(&config), store.clone(), Arc::clone(&tree));
-        Self { config, key, store, board, tree, control, readiness: Readiness::default() }
+        Self { config, key, store, board, tree, control, readiness: Readiness::default(), heartbeat }
     }
 }
 

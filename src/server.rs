@@ -15,8 +15,10 @@ use tokio::runtime::{Builder, Handle};
 use weir_actors::Door;
 use weir_actors::TreeConfig;
 use weir_actors::control::{Drain, Stop};
+use weir_actors::heartbeat::Heartbeat;
 use weir_actors::ingest::rtmp;
 use weir_actors::status::StatusBoard;
+use weir_actors::supervise::ExitReason;
 use weir_media::pipeline::{OutputSink, PipelineFactory};
 use weir_pipelines::host::{self, HostConfig, WorkerPipelines};
 
@@ -35,8 +37,6 @@ const ENDED_RETENTION: Duration = Duration::from_secs(600);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long viewers' running requests may take once the server goes down, seconds.
 const HTTP_DRAIN: u64 = 3;
-/// How often it is looked whether Root lives.
-const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Longest wait for the last events and numbers to be written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
 /// Largest address backlog a door keeps.
@@ -65,21 +65,21 @@ pub enum ServeError {
     #[error("media worker: {0}; `weir doctor` tells what is missing")]
     Worker(#[source] std::io::Error),
     /// The top of the supervision tree died; only a new process gets a fresh one.
-    #[error("the supervision tree is gone")]
-    TreeGone,
+    #[error("the supervision tree {0}")]
+    TreeGone(ExitReason),
     /// A runtime, a signal handler or the HTTP server failed.
     #[error("{0}")]
     Runtime(#[from] std::io::Error),
 }
 
-/// Runs the server until SIGTERM or SIGINT.
-pub fn serve(config: Config) -> Result<(), ServeError> {
+/// Runs the server until SIGTERM or SIGINT, with doors besides the configured ones.
+pub fn serve(config: Config, more: Vec<Door>) -> Result<(), ServeError> {
     // Wire tasks and worker sockets have threads of their own, so that media never waits for the tree or for a handler.
     let media = Builder::new_multi_thread().thread_name("media").enable_all().build()?;
     let handle = media.handle().clone();
     let result = actix_rt::System::new().block_on(async {
         let end = signals()?;
-        run(Arc::new(config), handle, end).await
+        run(Arc::new(config), more, handle, end).await
     });
     media.shutdown_timeout(Duration::from_secs(1));
     result
@@ -100,11 +100,16 @@ fn signals() -> Result<impl Future<Output = ()>, ServeError> {
 }
 
 /// Runs the server on the current actix system until `shutdown`. `media` is a multi-thread runtime.
-pub async fn run(config: Arc<Config>, media: Handle, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+pub async fn run(
+    config: Arc<Config>,
+    more: Vec<Door>,
+    media: Handle,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     for sentence in config.not_built() {
         tracing::warn!("{sentence}");
     }
-    let store = Store::open(&config.data.dir).await?;
+    let store = Store::open(&config.data.dir).await?.with_max_active(config.limits.max_streams);
     let key = api_key::load(&config)?;
     let http_socket = bind("http.listen", config.http.listen)?;
     let rtmp_socket = bind("rtmp.listen", config.rtmp.listen)?;
@@ -117,11 +122,16 @@ pub async fn run(config: Arc<Config>, media: Handle, shutdown: impl Future<Outpu
     }
     let factory = pipelines(&config, &shelf, media.clone()).await?;
     let board = StatusBoard::default();
-    let doors =
-        rtmp_socket.into_iter().map(|socket| rtmp_door(&config, socket, media.clone())).collect::<Result<_, _>>()?;
+    let mut doors = more;
+    if let Some(socket) = rtmp_socket {
+        doors.push(rtmp_door(&config, socket, media.clone())?);
+    }
     let streams = control::specs(&store, &config).await?;
-    let root = weir_actors::start(tree_config(&config), factory, outbox.clone(), board.clone(), streams, doors);
-    let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, Arc::new(root.clone()));
+    let (root, mut end) =
+        weir_actors::start(tree_config(&config), factory, outbox.clone(), board.clone(), streams, doors);
+    let heartbeat = Heartbeat::start();
+    media.spawn(heartbeat.clone().watch());
+    let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, Arc::new(root.clone()), heartbeat);
 
     let readiness = api.readiness.clone();
     let server = http_socket.map(|socket| listen(socket, api, shelf.clone())).transpose()?;
@@ -129,10 +139,14 @@ pub async fn run(config: Arc<Config>, media: Handle, shutdown: impl Future<Outpu
     announce(&config, &key);
 
     let sweeper = actix_rt::spawn(sweep(shelf.clone()));
-    let dead = tokio::select! { () = shutdown => false, () = death(&root) => true };
+    // The last level of escalation is the end of the process, which is started again from outside.
+    let dead = tokio::select! { () = shutdown => None, reason = &mut end => Some(reason) };
+    if let Some(reason) = &dead {
+        tracing::error!(%reason, "the supervision tree is gone, so the server ends");
+    }
     sweeper.abort();
     readiness.draining();
-    if root.send(Drain).await.is_err() && !dead {
+    if root.send(Drain).await.is_err() && dead.is_none() {
         tracing::error!("the supervision tree is gone before its drain");
     }
     if let Some((handle, running)) = server {
@@ -147,15 +161,7 @@ pub async fn run(config: Arc<Config>, media: Handle, shutdown: impl Future<Outpu
         tracing::error!("the last events could not be written");
     }
     store.close().await;
-    if dead { Err(ServeError::TreeGone) } else { Ok(()) }
-}
-
-/// Comes back when Root has died: the last level of escalation is the end of the process, which systemd starts again.
-async fn death(root: &actix::Addr<weir_actors::Root>) {
-    let mut ticks = tokio::time::interval(HEARTBEAT);
-    while root.connected() {
-        ticks.tick().await;
-    }
+    dead.map_or(Ok(()), |reason| Err(ServeError::TreeGone(reason)))
 }
 
 fn bind(key: &'static str, listen: Listen) -> Result<Option<TcpListener>, ServeError> {

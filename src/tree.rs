@@ -1,9 +1,13 @@
 //! What the HTTP side asks of the supervision tree: the seam that lets API tests run without one.
 
+use std::time::Duration;
+
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler};
 use futures_util::future::LocalBoxFuture;
+use tokio::time::timeout;
 use weir_actors::control::{ClosedSession, GetStream, GetTree, PutStream, RemoveStream, StreamSpec};
+use weir_actors::probe::Probe;
 use weir_actors::status::{StreamDetail, TreeNode};
 use weir_media::id::StreamId;
 
@@ -11,6 +15,9 @@ use weir_media::id::StreamId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the supervision tree does not answer")]
 pub struct TreeGone;
+
+/// How long an operator's question may take: longer than anything below Root does.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// An answer of the tree.
 pub type Answer<'a, T> = LocalBoxFuture<'a, Result<T, TreeGone>>;
@@ -21,7 +28,7 @@ pub trait Tree: Send + Sync {
     fn put_stream(&self, spec: StreamSpec) -> Answer<'_, Vec<ClosedSession>>;
     /// [`RemoveStream`].
     fn remove_stream(&self, id: StreamId) -> Answer<'_, Vec<ClosedSession>>;
-    /// [`GetTree`].
+    /// [`GetTree`]; a Root that does not answer is shown as such.
     fn tree(&self) -> Answer<'_, TreeNode>;
     /// [`GetStream`].
     fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>>;
@@ -45,12 +52,17 @@ where
     }
 
     fn tree(&self) -> Answer<'_, TreeNode> {
-        let answer = self.send(GetTree);
-        Box::pin(async { answer.await.map_err(|_| TreeGone) })
+        let answer = self.send(GetTree(Probe::now()));
+        Box::pin(async {
+            match timeout(ANSWER_WITHIN, answer).await {
+                Ok(answer) => answer.map_err(|_| TreeGone),
+                Err(_) => Ok(TreeNode::silent_root()),
+            }
+        })
     }
 
     fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>> {
-        let answer = self.send(GetStream(id));
-        Box::pin(async { answer.await.map_err(|_| TreeGone) })
+        let answer = timeout(ANSWER_WITHIN, self.send(GetStream(id)));
+        Box::pin(async { answer.await.map_err(|_| TreeGone)?.map_err(|_| TreeGone) })
     }
 }

@@ -8,11 +8,12 @@ mod api_server;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream, UdpSocket};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use api_server::{ApiServer, KEY};
 use serde_json::{Value, json};
 use weir::config::Config;
+use weir_actors::heartbeat::Heartbeat;
 use weir_actors::status::StreamStatus;
 use weir_media::id::{Protocol, StreamId};
 
@@ -412,9 +413,46 @@ fn readiness_says_when_work_is_taken_and_health_that_the_process_lives() {
 }
 
 #[test]
+fn a_stuck_tree_is_not_ready_and_says_so() {
+    let stuck = Heartbeat::still(Instant::now() - Duration::from_secs(10));
+    let server = ApiServer::with_heartbeat("127.0.0.1", Config::default(), Some(stuck));
+    server.readiness.ready();
+    assert_eq!(server.get("/readyz"), (503, json!({"status": "stuck"})));
+    assert_eq!(server.raw("GET", "/healthz", &[], b"").0, 200, "the process lives");
+    let arbiter = &server.get("/ops/tree").1["arbiter"];
+    assert_eq!(arbiter["state"], "stuck");
+    assert!(arbiter["tick_age_ms"].as_u64().unwrap() >= 10_000, "{arbiter}");
+}
+
+#[test]
+fn the_limit_of_active_streams_holds_when_many_ask_at_once() {
+    let mut config = Config::default();
+    config.limits.max_streams = 2;
+    let server = ApiServer::with("127.0.0.1", config);
+    let body = json!({"name": "a", "active": true});
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let posts: Vec<_> = (0..8).map(|_| scope.spawn(|| server.call("POST", STREAMS, &body).0)).collect();
+        posts.into_iter().map(|post| post.join().unwrap()).collect()
+    });
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 2, "{answers:?}");
+    assert_eq!(answers.iter().filter(|status| **status == 422).count(), 6, "{answers:?}");
+}
+
+#[test]
 fn operators_see_the_tree_and_page_through_streams() {
     let server = ApiServer::start();
-    assert_eq!(server.get("/ops/tree").1["actor"], "Root");
+    let tree = server.get("/ops/tree").1;
+    let child = json!({
+        "actor": "PipelineActor", "name": "broadcast 1", "state": "unresponsive", "generation": 4, "restarts": 2,
+        "last_exit": "signal 9", "last_exit_at": "2023-10-01T00:01:01.007Z", "mailbox_lag_ms": null, "pid": 4242, "children": [],
+    });
+    assert_eq!(
+        (&tree["actor"], &tree["mailbox_lag_ms"], &tree["last_exit_at"]),
+        (&json!("Root"), &json!(1.5), &Value::Null)
+    );
+    assert_eq!(tree["children"], json!([child]));
+    assert_eq!(tree["arbiter"]["state"], "running");
+    assert!(tree["arbiter"]["tick_age_ms"].as_u64().unwrap() < 4_000, "{tree}");
     for name in ["a", "b", "c"] {
         server.create(&json!({"name": name}));
     }

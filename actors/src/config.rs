@@ -32,8 +32,32 @@ pub struct TreeConfig {
     pub feed: feed::Limits,
     /// When a worker counts as hung.
     pub hang: HangPolicy,
-    /// When workers and actors are restarted.
-    pub restart: RestartPolicy,
+    /// When what died is restarted.
+    pub restarts: Restarts,
+}
+
+/// When what died is restarted, by kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Restarts {
+    /// Worker processes.
+    pub worker: RestartPolicy,
+    /// A stream's failover and pipeline actors.
+    pub actor: RestartPolicy,
+    /// Stream supervisors.
+    pub stream: RestartPolicy,
+    /// Doors.
+    pub door: RestartPolicy,
+}
+
+impl Default for Restarts {
+    fn default() -> Self {
+        Self {
+            worker: RestartPolicy::WORKER,
+            actor: RestartPolicy::ACTOR,
+            stream: RestartPolicy::STREAM,
+            door: RestartPolicy::DOOR,
+        }
+    }
 }
 
 impl Default for TreeConfig {
@@ -47,7 +71,7 @@ impl Default for TreeConfig {
             connect_burst: admission.connect_burst,
             feed: feed::Limits::default(),
             hang: HangPolicy::default(),
-            restart: RestartPolicy::default(),
+            restarts: Restarts::default(),
         }
     }
 }

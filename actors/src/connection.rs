@@ -64,6 +64,7 @@ impl Actor for IngestConnection {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        fault!("IngestConnection: started");
         if let Some(mut facts) = self.facts.take() {
             Self::add_stream(stream::poll_fn(move |cx| facts.poll_recv(cx)), ctx);
         }
@@ -72,6 +73,7 @@ impl Actor for IngestConnection {
 
 impl StreamHandler<IngestFact> for IngestConnection {
     fn handle(&mut self, fact: IngestFact, ctx: &mut Self::Context) {
+        fault!("IngestConnection: IngestFact");
         let fact = match fact {
             IngestFact::Source { video, audio } => ConnectionFact::Source { video, audio },
             IngestFact::Media { at, bytes, video_units, audio_units } => {
@@ -89,6 +91,7 @@ impl StreamHandler<IngestFact> for IngestConnection {
 
     /// The wire task is gone.
     fn finished(&mut self, ctx: &mut Self::Context) {
+        fault!("IngestConnection: IngestFact finished");
         if !self.closed {
             self.uplink.fail("wire task ended without a word");
         }
@@ -100,8 +103,10 @@ impl Handler<EndSession> for IngestConnection {
     type Result = ();
 
     fn handle(&mut self, EndSession(reason): EndSession, ctx: &mut Self::Context) {
+        fault!("IngestConnection: EndSession");
         self.stop.pull(reason);
         ctx.run_later(CLOSE_WITHIN, |this, ctx| {
+            fault!("IngestConnection: timer");
             this.uplink.fail(format!("wire task did not end within {CLOSE_WITHIN:?}"));
             ctx.stop();
         });

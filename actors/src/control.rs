@@ -7,6 +7,7 @@ use serde::Serialize;
 use weir_media::id::{SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
 
+use crate::probe::Probe;
 use crate::token::Token;
 
 /// What the tree must know of a stream. The API owns all else.
@@ -47,10 +48,10 @@ pub struct ClosedSession {
     pub took: Option<Duration>,
 }
 
-/// Asks for the whole supervision tree.
+/// Asks for the whole supervision tree; what it carries measures Root's mailbox.
 #[derive(Debug, Message)]
 #[rtype(result = "crate::status::TreeNode")]
-pub struct GetTree;
+pub struct GetTree(pub Probe);
 
 /// Asks for one stream's details; `None` when the tree does not know it.
 #[derive(Debug, Message)]

@@ -75,4 +75,9 @@ pub enum EventKind {
         /// Why it died last.
         reason: String,
     },
+    /// The stream's supervisor keeps dying; it is retried slowly, and publishers are refused meanwhile.
+    StreamDegraded {
+        /// Why it died last.
+        reason: String,
+    },
 }

@@ -37,6 +37,7 @@ impl FailoverActor {
             }
         }
         self.timer.arm(self.rule.deadline(), ctx, |this: &mut Self, ctx| {
+            fault!("FailoverActor: timer");
             this.timer.fired();
             let decisions = this.rule.on_timeout(clock::now());
             this.carry_out(decisions, ctx);
@@ -48,6 +49,7 @@ impl Actor for FailoverActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        fault!("FailoverActor: started");
         let decisions = self.rule.on_timeout(clock::now());
         self.carry_out(decisions, ctx);
     }
@@ -57,22 +59,8 @@ impl Handler<MediaSeen> for FailoverActor {
     type Result = ();
 
     fn handle(&mut self, seen: MediaSeen, ctx: &mut Self::Context) {
+        fault!("FailoverActor: MediaSeen");
         let decisions = self.rule.on_media(seen.slot, seen.at, clock::now());
         self.carry_out(decisions, ctx);
-    }
-}
-
-/// Makes the actor panic.
-#[cfg(test)]
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Poison;
-
-#[cfg(test)]
-impl Handler<Poison> for FailoverActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Poison, _: &mut Self::Context) {
-        panic!("poisoned failover");
     }
 }

@@ -15,24 +15,30 @@
 //! | who | takes from above | reports up |
 //! |---|---|---|
 //! | Root | [`ingest::Publish`], all of [`control`] | replies; [`event::StreamEvent`]s; [`status::StatusBoard`] |
-//! | StreamSupervisor | `Admit`, `SetLadder`, `CloseSessions`, `Retire`, `Describe` | its end |
+//! | StreamSupervisor | `Admit`, `SetLadder`, `CloseSessions`, `Retire`, `Describe`, `DescribeChildren` | its end |
 //! | FailoverActor | `MediaSeen` | `Decision::{Begin, Live, OnAir, End}` |
 //! | PipelineActor | `OpenInput`, `CloseInput`, `ShowInput`, `InputLive`, `Finish` | `View`, `Transcoding`, `Rejected`, `WorkerDied`, `Degraded` |
 //! | IngestConnection | `EndSession` | `Source`, `MediaSeen`, `Closed` |
 //! | listener | `StopAccepting` | its end |
 //!
+//! Every child answers a [`probe::Probe`], which measures its mailbox.
+//!
 //! | who | when it ends | restart |
 //! |---|---|---|
 //! | RtmpListener | accept loop ended or panicked | by the budget, on the same socket; sessions go on |
-//! | StreamSupervisor | panicked | by the budget; its sessions are closed (encoders reconnect), the next broadcast is a new one |
+//! | StreamSupervisor | panicked or failed | by the budget; its sessions are closed (encoders reconnect), the next broadcast is a new one |
 //! | StreamSupervisor | nothing left to do | not; the next publisher starts one |
 //! | FailoverActor | panicked or failed | by the budget, from the state its parent knows; nobody else notices |
 //! | PipelineActor | panicked or failed | by the budget, with a new broadcast; sessions stay |
 //! | worker process | exited or hung | by PipelineActor, by the budget, in the same broadcast |
 //! | IngestConnection | its wire task ended, or it failed | never: the encoder reconnects |
 //!
-//! The budget is [`weir_policy::restart`]: at once after 10 s of health, else 0.5 to 8 s later, and every 10 s when it died
-//! more than 5 times in a minute. A Root that dies takes the tree with it; the process has to end then.
+//! The budgets are [`weir_policy::restart`]'s, one per child: at once after 10 s of health, else 0.5 to 8 s later. Beyond it a worker
+//! or a stream is tried slowly, a FailoverActor or PipelineActor takes its StreamSupervisor with it, a door takes Root. A Root that
+//! dies takes the tree with it; the process has to end then ([`RootEnd`]).
+
+#[macro_use]
+mod fault;
 
 pub mod clock;
 pub mod config;
@@ -40,10 +46,13 @@ mod connection;
 pub mod control;
 pub mod event;
 mod failover;
+pub mod heartbeat;
 pub mod ingest;
 pub mod journal;
+mod ledger;
 pub mod listener;
 mod pipeline;
+pub mod probe;
 mod report;
 mod root;
 pub mod status;
@@ -52,6 +61,9 @@ pub mod supervise;
 mod timer;
 pub mod token;
 
-pub use config::TreeConfig;
+#[cfg(test)]
+extern crate self as weir_actors;
+
+pub use config::{Restarts, TreeConfig};
 pub use listener::{Door, Serve, ServeFactory};
-pub use root::{Root, start};
+pub use root::{Root, RootEnd, start};

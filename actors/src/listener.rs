@@ -58,10 +58,12 @@ impl Actor for Listener {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        fault!("Listener: started");
         let serve = (self.door.serve)(self.publish.clone(), self.shutdown.subscribe());
         let task = self.door.runtime.spawn(serve);
         self.task = Some(task.abort_handle());
         let ended = task.into_actor(self).map(|result, this, ctx| {
+            fault!("Listener: accept loop ended");
             match result {
                 Ok(Ok(())) if *this.shutdown.borrow() => {}
                 Ok(Ok(())) => this.uplink.fail("accept loop ended by itself"),
@@ -78,6 +80,7 @@ impl Handler<StopAccepting> for Listener {
     type Result = ();
 
     fn handle(&mut self, _: StopAccepting, _: &mut Self::Context) {
+        fault!("Listener: StopAccepting");
         self.shutdown.send_replace(true);
     }
 }

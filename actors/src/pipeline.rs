@@ -94,7 +94,7 @@ pub(crate) struct PipelineActor {
 
 impl PipelineActor {
     pub fn new(spec: BroadcastSpec, shared: Arc<Shared>, uplink: StreamUplink) -> Self {
-        let budget = RestartBudget::new(shared.config.restart);
+        let budget = RestartBudget::new(shared.config.restarts.worker);
         Self {
             spec,
             shared,
@@ -184,10 +184,14 @@ impl PipelineActor {
             Worker::Idle | Worker::Waiting { .. } => return Ok(()),
         };
         let ran = steady_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let restart = self.budget.on_exit(ran, now, jitter());
+        let Some(restart) = self.budget.on_exit(ran, now, jitter()) else {
+            // The first failure stays, whatever the caller makes of this one.
+            self.uplink.fail(format!("worker keeps dying: {reason}"));
+            return Err(Overrun);
+        };
         self.worker = Worker::Waiting { until: restart.at };
         self.view.restarts += 1;
-        self.view.last_exit = Some(reason.clone());
+        self.view.last_exit = Some((reason.clone(), clock::wall()));
         self.view.state = if self.budget.degraded() { "degraded" } else { "restarting" };
         if restart.newly_degraded {
             self.report(PipelineFact::Degraded { reason: reason.clone() })?;
@@ -232,6 +236,7 @@ impl PipelineActor {
             return ctx.stop();
         }
         self.timer.arm(self.deadline(), ctx, |this: &mut Self, ctx| {
+            fault!("PipelineActor: timer");
             this.timer.fired();
             this.on_deadline(ctx);
         });
@@ -260,6 +265,7 @@ impl Actor for PipelineActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        fault!("PipelineActor: started");
         let (queue, mut events) = mpsc::channel(EVENTS);
         let overflow = Arc::clone(&self.overflow);
         let sink: PipelineEvents = Arc::new(move |event| {
@@ -275,6 +281,7 @@ impl Actor for PipelineActor {
 
 impl StreamHandler<PipelineEvent> for PipelineActor {
     fn handle(&mut self, event: PipelineEvent, ctx: &mut Self::Context) {
+        fault!("PipelineActor: PipelineEvent");
         if self.overflow.load(Ordering::Relaxed) {
             self.uplink.fail("pipeline events came faster than they could be handled");
             return ctx.stop();
@@ -286,6 +293,7 @@ impl StreamHandler<PipelineEvent> for PipelineActor {
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
+        fault!("PipelineActor: PipelineEvent finished");
         self.uplink.fail("pipeline dropped its event sink");
         ctx.stop();
     }
@@ -295,6 +303,7 @@ impl Handler<OpenInput> for PipelineActor {
     type Result = ();
 
     fn handle(&mut self, OpenInput { session, slot, feed }: OpenInput, ctx: &mut Self::Context) {
+        fault!("PipelineActor: OpenInput");
         if let Some(pipeline) = &mut self.pipeline {
             pipeline.open(session, slot, feed);
         }
@@ -309,6 +318,7 @@ impl Handler<CloseInput> for PipelineActor {
     type Result = ();
 
     fn handle(&mut self, CloseInput(session): CloseInput, _: &mut Self::Context) {
+        fault!("PipelineActor: CloseInput");
         if let Some(pipeline) = &mut self.pipeline {
             pipeline.close(session);
         }
@@ -319,6 +329,7 @@ impl Handler<ShowInput> for PipelineActor {
     type Result = ();
 
     fn handle(&mut self, ShowInput(session): ShowInput, _: &mut Self::Context) {
+        fault!("PipelineActor: ShowInput");
         if let Some(pipeline) = &mut self.pipeline {
             pipeline.on_air(session);
         }
@@ -329,6 +340,7 @@ impl Handler<InputLive> for PipelineActor {
     type Result = ();
 
     fn handle(&mut self, InputLive(live): InputLive, ctx: &mut Self::Context) {
+        fault!("PipelineActor: InputLive");
         self.input_live = live;
         if let Worker::Running { hang, .. } = &mut self.worker {
             hang.on_input(live, clock::now());
@@ -341,6 +353,7 @@ impl Handler<Finish> for PipelineActor {
     type Result = ();
 
     fn handle(&mut self, _: Finish, ctx: &mut Self::Context) {
+        fault!("PipelineActor: Finish");
         self.worker = Worker::Finishing { by: clock::now() + FINISHED_WITHIN };
         self.view.state = "finishing";
         if let Some(pipeline) = &mut self.pipeline {

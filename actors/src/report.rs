@@ -1,6 +1,6 @@
 //! What a stream's children report to its supervisor.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use weir_media::codec::{AudioConfig, VideoConfig};
 use weir_media::id::SessionId;
@@ -72,7 +72,8 @@ pub(crate) struct PipelineView {
     pub pid: Option<u32>,
     /// Times the worker was replaced.
     pub restarts: u32,
-    pub last_exit: Option<String>,
+    /// Why the worker before it ended, and when.
+    pub last_exit: Option<(String, SystemTime)>,
     pub output: Option<Output>,
     pub report: WorkerReport,
     pub last_segment: Option<u64>,

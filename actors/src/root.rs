@@ -1,44 +1,41 @@
 //! Root: the directory of streams, the doors, and the way into the tree.
 //!
-//! Everything from outside comes to Root: [`Publish`] from the doors, the messages of [`crate::control`] from the API.
-//! Root asks the gate (token first, [`weir_policy::admission::gate`]), keeps one StreamSupervisor per stream that is in
-//! use, and restarts what dies. It waits for nobody: answers that need a child come from a spawned future.
+//! Everything from outside comes to Root: [`Publish`](crate::ingest::Publish) from the doors, the messages of
+//! [`crate::control`] from the API. Root asks the gate (token first, [`weir_policy::admission::gate`]), keeps one
+//! StreamSupervisor per stream that is in use, and restarts what dies, each child by its own budget: a stream that keeps dying is
+//! left alone for a while, a door that keeps dying takes Root with it. It waits for nobody: answers that need a child come from a
+//! spawned future.
+
+mod describe;
+mod drain;
+mod publish;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, ActorResponse, Addr, AsyncContext, Context, Handler, ResponseFuture,
-    StreamHandler, WrapFuture,
-};
-use futures_util::future::join_all;
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, StreamHandler};
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
-use weir_media::id::{Slot, StreamId};
-use weir_policy::admission::{Gate, Refusal, gate};
+use tokio::sync::{mpsc, oneshot, watch};
+use weir_media::id::StreamId;
+use weir_media::pipeline::PipelineFactory;
 
 use crate::clock;
 use crate::config::{Shared, TreeConfig};
-use crate::control::{ClosedSession, Drain, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec};
-use crate::event::EventSink;
-use crate::ingest::{CloseReason, Grant, Publish};
+use crate::control::StreamSpec;
+use crate::event::{EventKind, EventSink};
 use crate::journal::Journal;
-use crate::listener::{Door, Listener, StopAccepting};
-use crate::status::{SlotDetail, StatusBoard, StreamDetail, TreeNode};
-use crate::stream::view::node;
-use crate::stream::{Admit, CloseSessions, Describe, DescribeChildren, Retire, SetLadder, StreamSupervisor};
-use crate::supervise::{ANSWER_WITHIN, Body, Children, ExitReason, Report, Uplink, jitter};
+use crate::ledger::Ledger;
+use crate::listener::{Door, Listener};
+use crate::status::StatusBoard;
+use crate::stream::{Kept, StreamSupervisor};
+use crate::supervise::{Body, Children, ExitReason, Parent, Report, Uplink, Vitals, restart_later, spawn};
 use crate::token::Token;
 
 /// Exits that may wait for Root; watchers wait for room.
 const CAPACITY: usize = 64;
-/// Longest drain: 5 s for a stubborn wire task, 3 s for a worker, and a margin.
-const DRAINED_WITHIN: Duration = Duration::from_secs(10);
-/// Journal lines of a stream that is not in use.
-const JOURNAL_LINES: usize = 100;
 
 /// Names of Root's children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,17 +46,24 @@ pub(crate) enum RootChild {
 
 /// The way up to Root: its children have nothing to report but their end.
 pub(crate) type RootUplink = Uplink<RootChild, Infallible>;
+type RootReport = Report<RootChild, Infallible>;
+
+/// A stream's supervisor; `None` while there is none.
+type Supervisor = Option<Addr<StreamSupervisor>>;
 
 struct Stream {
     spec: StreamSpec,
     journal: Journal,
-    supervisor: Option<Addr<StreamSupervisor>>,
+    ledger: Arc<Ledger>,
+    /// Publishers wait here for the next one.
+    supervisor: watch::Sender<Supervisor>,
 }
 
 impl Stream {
-    fn new(spec: StreamSpec) -> Self {
+    fn new(spec: StreamSpec, shared: &Shared) -> Self {
         let journal = Journal::new(spec.id);
-        Self { spec, journal, supervisor: None }
+        let ledger = Arc::new(Ledger::new(spec.id, Arc::clone(&shared.events)));
+        Self { spec, journal, ledger, supervisor: watch::Sender::new(None) }
     }
 }
 
@@ -67,7 +71,7 @@ impl Stream {
 pub struct Root {
     shared: Arc<Shared>,
     children: Children<RootChild, Infallible>,
-    reports: Option<mpsc::Receiver<Report<RootChild, Infallible>>>,
+    reports: Option<mpsc::Receiver<RootReport>>,
     doors: Vec<Door>,
     listeners: BTreeMap<usize, Addr<Listener>>,
     streams: BTreeMap<StreamId, Stream>,
@@ -75,138 +79,131 @@ pub struct Root {
     dummy: Token,
     draining: bool,
     drained: Vec<oneshot::Sender<()>>,
+    /// Why it stops, if it has to.
+    failure: Arc<OnceLock<String>>,
 }
 
+/// Comes back when Root has ended. Unless [`Stop`](crate::control::Stop) was asked for, the process has to end too.
+pub type RootEnd = LocalBoxFuture<'static, ExitReason>;
+
 /// Starts the tree on the current arbiter and opens its doors. It knows `streams` before the first publisher can ask: an encoder that
-/// is refused as unknown does not come back. Later ones come by [`PutStream`].
+/// is refused as unknown does not come back. Later ones come by [`PutStream`](crate::control::PutStream).
 pub fn start(
     config: TreeConfig,
-    factory: Arc<dyn weir_media::pipeline::PipelineFactory>,
+    factory: Arc<dyn PipelineFactory>,
     events: Arc<dyn EventSink>,
     board: StatusBoard,
     streams: Vec<StreamSpec>,
     doors: Vec<Door>,
-) -> Addr<Root> {
-    let (children, reports) = Children::new(config.restart, CAPACITY);
+) -> (Addr<Root>, RootEnd) {
+    let (children, reports) = Children::new(CAPACITY);
     let shared = Arc::new(Shared::new(config, factory, events, board));
-    Root {
+    let failure = Arc::default();
+    let streams = streams.into_iter().map(|spec| (spec.id, Stream::new(spec, &shared))).collect();
+    let root = Root {
         shared,
         children,
         reports: Some(reports),
         doors,
         listeners: BTreeMap::new(),
-        streams: streams.into_iter().map(|spec| (spec.id, Stream::new(spec))).collect(),
+        streams,
         dummy: Token::new("no stream has this token, whatever its text"),
         draining: false,
         drained: vec![],
-    }
-    .start()
+        failure: Arc::clone(&failure),
+    };
+    let (root, _, end) = spawn(root, failure);
+    (root, Box::pin(end))
 }
 
 impl Root {
     fn open_door(&mut self, number: usize, ctx: &Context<Self>) {
         if let Some(door) = self.doors.get(number).cloned() {
             let publish = ctx.address().recipient();
-            let name = RootChild::Door(number);
-            let listener = self.children.start(name, |uplink| Listener::new(door, publish, uplink));
+            let (name, policy) = (RootChild::Door(number), self.shared.config.restarts.door);
+            let listener = self.children.start(name, policy, |uplink| Listener::new(door, publish, uplink));
             self.listeners.insert(number, listener);
         }
     }
 
-    /// The supervisor of a stream that the gate let through; `None` while it waits to be restarted.
-    fn supervisor(&mut self, id: StreamId) -> Option<Addr<StreamSupervisor>> {
-        let waiting = self.children.vitals(&RootChild::Stream(id)).is_some();
-        let stream = self.streams.get_mut(&id)?;
-        if stream.supervisor.is_none() && !waiting {
-            self.start_supervisor(id);
-        }
-        self.streams.get(&id)?.supervisor.clone()
+    fn vitals(&self, id: StreamId) -> Option<Vitals> {
+        self.children.vitals(&RootChild::Stream(id))
     }
 
     fn start_supervisor(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let (ladder, shared, journal) = (stream.spec.ladder.clone(), Arc::clone(&self.shared), stream.journal.clone());
-        let start = |_: Uplink<_, _>| StreamSupervisor::new(id, ladder, shared, journal);
-        stream.supervisor = Some(self.children.start(RootChild::Stream(id), start));
+        let Some(stream) = self.streams.get(&id) else { return };
+        let (ladder, shared) = (stream.spec.ladder.clone(), Arc::clone(&self.shared));
+        let kept = Kept { journal: stream.journal.clone(), ledger: Arc::clone(&stream.ledger) };
+        let start = |uplink| StreamSupervisor::new(id, ladder, shared, kept, uplink);
+        let supervisor = self.children.start(RootChild::Stream(id), self.shared.config.restarts.stream, start);
+        stream.supervisor.send_replace(Some(supervisor));
     }
 
     fn on_exit(&mut self, child: RootChild, reason: ExitReason, ctx: &mut Context<Self>) {
         match child {
-            RootChild::Door(number) => {
-                self.listeners.remove(&number);
-                if self.draining {
-                    self.children.forget(&child);
-                } else {
-                    tracing::error!(door = self.doors.get(number).map(|door| &door.name), %reason, "door closed");
-                    self.restart_later(child, ctx);
-                }
-            }
-            RootChild::Stream(id) => {
-                let Some(stream) = self.streams.get_mut(&id) else {
-                    self.children.forget(&child);
-                    self.shared.board.remove(id);
-                    return;
-                };
-                stream.supervisor = None;
-                if reason == ExitReason::Normal || self.draining {
-                    self.children.forget(&child);
-                } else {
-                    tracing::error!(stream = %id, %reason, "stream supervisor died");
-                    stream.journal.note(format!("stream supervisor {reason}: its sessions are closed, restarting it"));
-                    self.restart_later(child, ctx);
-                }
-            }
+            RootChild::Door(number) => self.door_gone(number, &reason, ctx),
+            RootChild::Stream(id) => self.supervisor_gone(id, &reason, ctx),
         }
     }
 
-    fn restart_later(&mut self, child: RootChild, ctx: &mut Context<Self>) {
-        let now = clock::now();
-        let Some(restart) = self.children.restart(&child, now, jitter()) else { return };
-        ctx.run_later(restart.at.saturating_duration_since(now), move |this, ctx| match child {
-            _ if this.draining => {
-                this.children.forget(&child);
-                this.tell_drained();
-            }
-            RootChild::Door(number) => this.open_door(number, ctx),
-            RootChild::Stream(id) if this.streams.contains_key(&id) => this.start_supervisor(id),
-            RootChild::Stream(_) => this.children.forget(&child),
-        });
-    }
-
-    fn tell_drained(&mut self) {
-        if self.draining && self.children.names().next().is_none() {
-            // Nobody waits any more: the answer went out without it.
-            for waiter in self.drained.drain(..) {
-                let _ = waiter.send(());
-            }
-        }
-    }
-
-    /// The gate, token first. Unknown streams cost the same comparison.
-    fn gate(&self, publish: &Publish) -> Result<StreamId, Refusal> {
-        let stream = publish.stream.and_then(|id| self.streams.get(&id));
-        let token = stream.map_or(&self.dummy, |stream| &stream.spec.token);
-        let token_matches = token.matches(&publish.token);
-        gate(Gate {
-            known: stream.is_some(),
-            token_matches,
-            draining: self.draining,
-            active: stream.is_some_and(|stream| stream.spec.active),
-            pull: stream.is_some_and(|stream| stream.spec.pull),
-        })?;
-        stream.map(|stream| stream.spec.id).ok_or(Refusal::NotAuthorized { known: false })
-    }
-
-    /// Each refusal is kept where the stream's operator looks; of unknown ids only in the log.
-    fn note_refusal(&self, stream: Option<StreamId>, whom: &str, refusal: &Refusal) {
-        let text = match refusal {
-            // Without the time, which differs with every try.
-            Refusal::RateLimited { .. } => format!("refused {whom}: too many connections"),
-            refusal => format!("refused {whom}: {refusal}"),
+    fn door_gone(&mut self, number: usize, reason: &ExitReason, ctx: &mut Context<Self>) {
+        let child = RootChild::Door(number);
+        self.listeners.remove(&number);
+        let Some(door) = self.doors.get(number).filter(|_| !self.draining) else {
+            return self.children.forget(&child);
         };
-        match stream.and_then(|id| self.streams.get(&id)) {
-            Some(stream) => stream.journal.note_once(text),
-            None => tracing::info!("{text}"),
+        let door = format!("{} {}", door.actor, door.name);
+        tracing::error!(door, %reason, "door closed");
+        if restart_later(self, child, ctx).is_none() {
+            // The reason is set once, and this is the first.
+            let _ = self.failure.set(format!("{door} keeps dying: {reason}"));
+            ctx.stop();
+        }
+    }
+
+    fn supervisor_gone(&mut self, id: StreamId, reason: &ExitReason, ctx: &mut Context<Self>) {
+        let child = RootChild::Stream(id);
+        let Some(stream) = self.streams.get(&id) else {
+            self.children.forget(&child);
+            return self.shared.board.remove(id);
+        };
+        let (journal, ledger) = (stream.journal.clone(), Arc::clone(&stream.ledger));
+        if *reason != ExitReason::Normal {
+            tracing::error!(stream = %id, %reason, "stream supervisor died");
+            ledger.close(&format!("stream supervisor {reason}"));
+            self.shared.board.died(id, clock::wall());
+        }
+        if *reason == ExitReason::Normal || self.draining {
+            journal.note(format!("stream supervisor {reason}"));
+            self.children.forget(&child);
+        } else {
+            journal.note(format!("stream supervisor {reason}: its sessions are closed, restarting it"));
+            if restart_later(self, child, ctx).is_some_and(|restart| restart.newly_degraded) {
+                journal.note("stream supervisor keeps dying: one try a minute until it runs steadily");
+                ledger.record(EventKind::StreamDegraded { reason: reason.to_string() });
+            }
+        }
+        // Last, because who waits here asks at once.
+        if let Some(stream) = self.streams.get(&id) {
+            stream.supervisor.send_replace(None);
+        }
+    }
+}
+
+impl Parent<RootChild, Infallible> for Root {
+    fn children(&mut self) -> &mut Children<RootChild, Infallible> {
+        &mut self.children
+    }
+
+    fn restart(&mut self, child: RootChild, ctx: &mut Context<Self>) {
+        match child {
+            _ if self.draining => {
+                self.children.forget(&child);
+                self.tell_drained();
+            }
+            RootChild::Door(number) => self.open_door(number, ctx),
+            RootChild::Stream(id) if self.streams.contains_key(&id) => self.start_supervisor(id),
+            RootChild::Stream(_) => self.children.forget(&child),
         }
     }
 }
@@ -215,6 +212,7 @@ impl Actor for Root {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        fault!("Root: started");
         if let Some(mut reports) = self.reports.take() {
             Self::add_stream(stream::poll_fn(move |cx| reports.poll_recv(cx)), ctx);
         }
@@ -222,200 +220,12 @@ impl Actor for Root {
     }
 }
 
-impl StreamHandler<Report<RootChild, Infallible>> for Root {
-    fn handle(&mut self, report: Report<RootChild, Infallible>, ctx: &mut Self::Context) {
+impl StreamHandler<RootReport> for Root {
+    fn handle(&mut self, report: RootReport, ctx: &mut Self::Context) {
+        fault!("Root: RootReport");
         if let Some((child, Body::Exited(reason))) = self.children.accept(report) {
             self.on_exit(child, reason, ctx);
             self.tell_drained();
         }
-    }
-}
-
-impl Handler<Publish> for Root {
-    type Result = ActorResponse<Self, Result<Grant, Refusal>>;
-
-    fn handle(&mut self, publish: Publish, _: &mut Self::Context) -> Self::Result {
-        let whom = format!("{} {} from {}", publish.protocol.source_type(), publish.slot, publish.peer.ip());
-        let named = publish.stream;
-        let admitted = self.gate(&publish).and_then(|id| self.supervisor(id).ok_or(Refusal::Restarting));
-        let supervisor = match admitted {
-            Ok(supervisor) => supervisor,
-            Err(refusal) => {
-                self.note_refusal(named, &whom, &refusal);
-                return ActorResponse::reply(Err(refusal));
-            }
-        };
-        let Publish { slot, protocol, peer, agent, .. } = publish;
-        let answer = supervisor.send(Admit { slot, protocol, peer, agent });
-        ActorResponse::r#async(answer.into_actor(self).map(move |answer, this, _| {
-            // A closed mailbox: the supervisor died, or ended for want of work in this very moment.
-            let answer = answer.unwrap_or(Err(Refusal::Restarting));
-            if let Err(refusal) = &answer {
-                this.note_refusal(named, &whom, refusal);
-            }
-            answer
-        }))
-    }
-}
-
-impl Handler<PutStream> for Root {
-    type Result = ResponseFuture<Vec<ClosedSession>>;
-
-    fn handle(&mut self, PutStream(spec): PutStream, _: &mut Self::Context) -> Self::Result {
-        let id = spec.id;
-        let Some(stream) = self.streams.get_mut(&id) else {
-            self.streams.insert(id, Stream::new(spec));
-            return Box::pin(async { vec![] });
-        };
-        let close = close_reason(&stream.spec, &spec);
-        let ladder = spec.ladder.clone();
-        stream.spec = spec;
-        if let Some(reason) = &close {
-            stream.journal.note(reason.to_string());
-        }
-        let Some(supervisor) = &stream.supervisor else { return Box::pin(async { vec![] }) };
-        supervisor.do_send(SetLadder(ladder)); // rare, and must not be lost
-        let closing = close.map(|reason| supervisor.send(CloseSessions(reason)));
-        Box::pin(async move {
-            match closing {
-                // A supervisor that dies meanwhile closes its sessions too, but cannot tell which.
-                Some(closing) => closing.await.unwrap_or_default(),
-                None => vec![],
-            }
-        })
-    }
-}
-
-/// Why a changed stream's sessions have to go, if they have.
-fn close_reason(old: &StreamSpec, new: &StreamSpec) -> Option<CloseReason> {
-    if !old.token.matches(&new.token) {
-        Some(CloseReason::TokenReset)
-    } else if old.active && !new.active {
-        Some(CloseReason::StreamOff)
-    } else if !old.pull && new.pull {
-        Some(CloseReason::Unacceptable("stream was set to pull".to_owned()))
-    } else {
-        None
-    }
-}
-
-impl Handler<RemoveStream> for Root {
-    type Result = ResponseFuture<Vec<ClosedSession>>;
-
-    fn handle(&mut self, RemoveStream(id): RemoveStream, _: &mut Self::Context) -> Self::Result {
-        let supervisor = self.streams.remove(&id).and_then(|stream| stream.supervisor);
-        self.shared.board.remove(id);
-        let retired = supervisor.map(|supervisor| supervisor.send(Retire(CloseReason::StreamRemoved)));
-        Box::pin(async move {
-            match retired {
-                Some(retired) => retired.await.unwrap_or_default(),
-                None => vec![],
-            }
-        })
-    }
-}
-
-impl Handler<GetStream> for Root {
-    type Result = ResponseFuture<Option<StreamDetail>>;
-
-    fn handle(&mut self, GetStream(id): GetStream, _: &mut Self::Context) -> Self::Result {
-        let Some(stream) = self.streams.get(&id) else { return Box::pin(async { None }) };
-        let slot = |slot| SlotDetail { slot, live: false, session: None };
-        let quiet = StreamDetail {
-            id,
-            state: "idle".to_owned(),
-            on_air: None,
-            slots: vec![slot(Slot::Primary), slot(Slot::Backup)],
-            pipeline: None,
-            journal: stream.journal.latest(JOURNAL_LINES),
-        };
-        let asked = stream.supervisor.as_ref().map(|supervisor| supervisor.send(Describe));
-        Box::pin(async move {
-            match asked {
-                Some(asked) => Some(timeout(ANSWER_WITHIN, asked).await.ok().and_then(Result::ok).unwrap_or(quiet)),
-                None => Some(quiet),
-            }
-        })
-    }
-}
-
-impl Handler<GetTree> for Root {
-    type Result = ResponseFuture<TreeNode>;
-
-    fn handle(&mut self, _: GetTree, _: &mut Self::Context) -> Self::Result {
-        let nodes: Vec<_> = self
-            .children
-            .names()
-            .filter_map(|name| {
-                let vitals = self.children.vitals(name)?;
-                Some(match name {
-                    RootChild::Door(number) => {
-                        let door = self.doors.get(*number)?;
-                        (node(door.actor, door.name.clone(), &vitals), None)
-                    }
-                    RootChild::Stream(id) => {
-                        let supervisor = self.streams.get(id).and_then(|stream| stream.supervisor.as_ref());
-                        let asked = supervisor.map(|supervisor| supervisor.send(DescribeChildren));
-                        (node("StreamSupervisor", id.to_string(), &vitals), asked)
-                    }
-                })
-            })
-            .collect();
-        let state = if self.draining { "stopping" } else { "running" };
-        Box::pin(async move {
-            let children = join_all(nodes.into_iter().map(|(mut node, asked)| async move {
-                if let Some(asked) = asked {
-                    match timeout(ANSWER_WITHIN, asked).await {
-                        Ok(Ok(children)) => node.children = children,
-                        Ok(Err(_)) => node.state = "restarting".to_owned(),
-                        Err(_) => node.state = "not answering".to_owned(),
-                    }
-                }
-                node
-            }));
-            TreeNode {
-                actor: "Root",
-                name: "root".to_owned(),
-                state: state.to_owned(),
-                generation: 1,
-                restarts: 0,
-                last_exit: None,
-                pid: None,
-                children: children.await,
-            }
-        })
-    }
-}
-
-impl Handler<Drain> for Root {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
-        self.draining = true;
-        // Rare, and must not be lost: the server could not go down.
-        self.listeners.values().for_each(|listener| listener.do_send(StopAccepting));
-        for supervisor in self.streams.values().filter_map(|stream| stream.supervisor.as_ref()) {
-            supervisor.do_send(Retire(CloseReason::Shutdown));
-        }
-        // Who waits to be restarted has nothing left to say.
-        let waiting = |name: &&RootChild| self.children.vitals(name).is_some_and(|vitals| !vitals.running);
-        let waiting: Vec<_> = self.children.names().filter(waiting).copied().collect();
-        waiting.iter().for_each(|name| self.children.forget(name));
-        let (tell, told) = oneshot::channel();
-        self.drained.push(tell);
-        self.tell_drained();
-        Box::pin(async move {
-            if timeout(DRAINED_WITHIN, told).await.is_err() {
-                tracing::warn!("not everything ended within {DRAINED_WITHIN:?}");
-            }
-        })
-    }
-}
-
-impl Handler<Stop> for Root {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        ctx.stop();
     }
 }

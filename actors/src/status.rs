@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
+
+use crate::probe::Lag;
+use crate::supervise::Vitals;
 
 /// The API's live fields of one stream.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +54,18 @@ impl StatusBoard {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(stream, status);
     }
 
+    /// Shows a stream whose supervisor died at `now`: nothing of it is left but its history.
+    pub(crate) fn died(&self, stream: StreamId, now: SystemTime) {
+        let last = self.get(stream);
+        let status = StreamStatus {
+            started_at_primary: last.started_at_primary,
+            started_at_backup: last.started_at_backup,
+            finished_at_primary: if last.live { Some(now) } else { last.finished_at_primary },
+            ..StreamStatus::default()
+        };
+        self.set(stream, status);
+    }
+
     /// Forgets a stream.
     pub fn remove(&self, stream: StreamId) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&stream);
@@ -58,13 +73,13 @@ impl StatusBoard {
 }
 
 /// One actor in `GET /ops/tree`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct TreeNode {
     /// Kind of actor, e.g. `StreamSupervisor`.
     pub actor: &'static str,
     /// Which one, e.g. the stream id or the slot.
     pub name: String,
-    /// One word: `running`, `starting`, `degraded`, `stopping` …
+    /// One word: `running`, `starting`, `restarting`, `degraded`, `stopping`, `unresponsive` …
     pub state: String,
     /// Which start under its parent it is; grows with every start of any sibling.
     pub generation: u64,
@@ -72,10 +87,55 @@ pub struct TreeNode {
     pub restarts: u32,
     /// Why its predecessor ended.
     pub last_exit: Option<String>,
+    /// When it did.
+    pub last_exit_at: Option<SystemTime>,
+    /// How long a message waits in its mailbox; `None` when it did not answer in time or does not run.
+    pub mailbox_lag: Option<Duration>,
     /// Process id, for a pipeline with a worker.
     pub pid: Option<u32>,
     /// Its children.
     pub children: Vec<TreeNode>,
+}
+
+impl TreeNode {
+    /// What a parent knows of a child, without the child's own children.
+    pub(crate) fn new(actor: &'static str, name: String, vitals: &Vitals) -> Self {
+        let state = match vitals {
+            Vitals { degraded: true, .. } => "degraded",
+            Vitals { running: true, .. } => "running",
+            _ => "restarting",
+        };
+        Self {
+            actor,
+            name,
+            state: state.to_owned(),
+            generation: vitals.generation,
+            restarts: vitals.restarts,
+            last_exit: vitals.last_exit.as_ref().map(|exit| exit.reason.to_string()),
+            last_exit_at: vitals.last_exit.as_ref().map(|exit| exit.at),
+            mailbox_lag: None,
+            pid: None,
+            children: vec![],
+        }
+    }
+
+    /// A Root that does not answer.
+    pub fn silent_root() -> Self {
+        let vitals = Vitals { generation: 1, running: true, degraded: false, restarts: 0, last_exit: None };
+        Self::new("Root", "root".to_owned(), &vitals).probed(Lag::Unresponsive)
+    }
+
+    /// Adds what a probe found.
+    pub(crate) fn probed(mut self, lag: Lag) -> Self {
+        match lag {
+            Lag::Measured(lag) => self.mailbox_lag = Some(lag),
+            Lag::Unresponsive => self.state = "unresponsive".to_owned(),
+            // It died a moment ago.
+            Lag::Down if self.state == "running" => self.state = "restarting".to_owned(),
+            Lag::Down => {}
+        }
+        self
+    }
 }
 
 /// `GET /ops/streams/{id}`.
@@ -83,7 +143,7 @@ pub struct TreeNode {
 pub struct StreamDetail {
     /// The stream.
     pub id: StreamId,
-    /// `idle`, `waiting`, `on_air`, `holding`, `ended` …
+    /// `idle`, `waiting`, `on_air`, `holding`, `ended`, `restarting`, `degraded`.
     pub state: String,
     /// The slot shown by the law.
     pub on_air: Option<Slot>,

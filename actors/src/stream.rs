@@ -7,15 +7,13 @@
 mod broadcast;
 mod close;
 mod session;
-#[cfg(test)]
-mod tests;
 pub(crate) mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, StreamHandler};
+use actix::{Actor, ActorContext, Addr, Context, Handler, Message, MessageResult, ResponseFuture, StreamHandler};
 use futures_util::stream;
 use tokio::sync::{mpsc, watch};
 use weir_media::feed::Feed;
@@ -29,13 +27,15 @@ use self::session::Session;
 use crate::clock;
 use crate::config::Shared;
 use crate::connection::IngestConnection;
-use crate::event::{EventKind, StreamEvent};
+use crate::event::EventKind;
 use crate::failover::{FailoverActor, MediaSeen};
-use crate::ingest::{CloseReason, FACTS_CAPACITY, Grant};
+use crate::ingest::{CloseReason, FACTS_CAPACITY, Grant, Publish};
 use crate::journal::Journal;
+use crate::ledger::Ledger;
 use crate::report::{CAPACITY, ChildName, ConnectionFact, StreamFact, StreamReport};
+use crate::root::RootUplink;
 use crate::status::{StreamDetail, StreamStatus, TreeNode};
-use crate::supervise::{Body, Children, ExitReason, jitter};
+use crate::supervise::{Body, Children, ExitReason, Parent, restart_later};
 use crate::timer::Deadline;
 
 pub(crate) use self::close::{CloseSessions, Retire};
@@ -48,6 +48,19 @@ pub(crate) struct Admit {
     pub protocol: Protocol,
     pub peer: std::net::SocketAddr,
     pub agent: Option<String>,
+}
+
+impl From<&Publish> for Admit {
+    fn from(publish: &Publish) -> Self {
+        let Publish { slot, protocol, peer, agent, .. } = publish;
+        Self { slot: *slot, protocol: *protocol, peer: *peer, agent: agent.clone() }
+    }
+}
+
+/// What of a stream outlives its supervisors.
+pub(crate) struct Kept {
+    pub journal: Journal,
+    pub ledger: Arc<Ledger>,
 }
 
 /// Rungs for the next broadcast.
@@ -70,6 +83,8 @@ pub(crate) struct StreamSupervisor {
     ladder: Ladder,
     shared: Arc<Shared>,
     journal: Journal,
+    ledger: Arc<Ledger>,
+    uplink: RootUplink,
     children: Children<ChildName, StreamFact>,
     reports: Option<mpsc::Receiver<StreamReport>>,
     admission: Admission,
@@ -90,12 +105,14 @@ pub(crate) struct StreamSupervisor {
 }
 
 impl StreamSupervisor {
-    pub fn new(id: StreamId, ladder: Ladder, shared: Arc<Shared>, journal: Journal) -> Self {
-        let (children, reports) = Children::new(shared.config.restart, CAPACITY);
+    pub fn new(id: StreamId, ladder: Ladder, shared: Arc<Shared>, kept: Kept, uplink: RootUplink) -> Self {
+        let (children, reports) = Children::new(CAPACITY);
         Self {
             id,
             ladder,
-            journal,
+            journal: kept.journal,
+            ledger: kept.ledger,
+            uplink,
             children,
             reports: Some(reports),
             admission: Admission::new(shared.config.admission()),
@@ -115,12 +132,14 @@ impl StreamSupervisor {
     }
 
     fn record(&self, kind: EventKind) {
-        self.shared.events.record(StreamEvent { stream: self.id, at: clock::wall(), kind });
+        self.ledger.record(kind);
     }
 
     fn start_failover(&mut self) {
         let rule = Failover::new(self.shared.config.failover(), self.air);
-        self.failover = Some(self.children.start(ChildName::Failover, |uplink| FailoverActor::new(rule, uplink)));
+        let policy = self.shared.config.restarts.actor;
+        let start = |uplink| FailoverActor::new(rule, uplink);
+        self.failover = Some(self.children.start(ChildName::Failover, policy, start));
     }
 
     fn admit(&mut self, admit: Admit, ctx: &mut Context<Self>) -> Result<Grant, Refusal> {
@@ -137,8 +156,8 @@ impl StreamSupervisor {
         let (feed, writer) = Feed::new(self.shared.config.feed);
         let (facts, received) = mpsc::channel(FACTS_CAPACITY);
         let (stop, stopped) = watch::channel(None);
-        let connection =
-            self.children.start(ChildName::Connection(id), |uplink| IngestConnection::new(received, stop, uplink));
+        let start = |uplink| IngestConnection::new(received, stop, uplink);
+        let connection = self.children.start(ChildName::Connection(id), self.shared.config.restarts.actor, start);
         let by = agent.as_deref().map(|agent| format!(" by {agent:?}")).unwrap_or_default();
         self.journal.note(format!("{slot} session {id} admitted: {} from {peer}{by}", protocol.source_type()));
         self.record(EventKind::SessionOpened { session: id, slot, protocol });
@@ -212,39 +231,29 @@ impl StreamSupervisor {
             }
             ChildName::Failover => {
                 self.failover = None;
-                self.journal.note(format!("failover actor {reason}: restarting it"));
-                self.restart_later(child, ctx);
+                self.restart_or_fail(child, "failover actor", &reason, ctx);
             }
             ChildName::Pipeline(number) => {
                 let running = self.pipeline.as_mut().filter(|pipeline| pipeline.number == number);
-                let Some(pipeline) = running else { return self.pipeline_gone(number) };
+                let Some(pipeline) = running else { return self.pipeline_gone(number, &reason) };
                 pipeline.addr = None;
                 pipeline.transcoding = false;
                 self.set_transcoding(false);
-                self.journal.note(format!("pipeline actor {reason}: restarting it"));
                 self.record(EventKind::PipelineRestarted { reason: reason.to_string() });
-                self.restart_later(child, ctx);
+                self.restart_or_fail(child, "pipeline actor", &reason, ctx);
             }
         }
     }
 
-    fn restart_later(&mut self, child: ChildName, ctx: &mut Context<Self>) {
-        let now = clock::now();
-        let Some(restart) = self.children.restart(&child, now, jitter()) else { return };
-        ctx.run_later(restart.at.saturating_duration_since(now), move |this, ctx| {
-            match child {
-                ChildName::Failover => this.start_failover(),
-                ChildName::Pipeline(number) => {
-                    // The broadcast may have ended meanwhile.
-                    match &this.pipeline {
-                        Some(pipeline) if pipeline.number == number => this.start_pipeline(number),
-                        _ => this.pipeline_gone(number),
-                    }
-                }
-                ChildName::Connection(_) => {}
-            }
-            this.settle(ctx);
-        });
+    /// A child that is given up takes the whole stream with it: what is wrong may be what it was started from.
+    fn restart_or_fail(&mut self, child: ChildName, what: &str, reason: &ExitReason, ctx: &mut Context<Self>) {
+        if restart_later(self, child, ctx).is_some() {
+            return self.journal.note(format!("{what} {reason}: restarting it"));
+        }
+        let text = format!("{what} keeps dying: {reason}");
+        self.journal.note(&text);
+        self.uplink.fail(text);
+        ctx.stop();
     }
 
     /// After anything happened: shows it, ends when nothing is left, arms the timer.
@@ -261,6 +270,7 @@ impl StreamSupervisor {
         }
         let deadline = self.admission.deadline().into_iter().chain(idle_end.filter(|end| *end > now)).min();
         self.timer.arm(deadline, ctx, |this: &mut Self, ctx| {
+            fault!("StreamSupervisor: timer");
             this.timer.fired();
             this.expire_sessions();
             this.settle(ctx);
@@ -274,21 +284,33 @@ impl StreamSupervisor {
     }
 }
 
+impl Parent<ChildName, StreamFact> for StreamSupervisor {
+    fn children(&mut self) -> &mut Children<ChildName, StreamFact> {
+        &mut self.children
+    }
+
+    fn restart(&mut self, child: ChildName, ctx: &mut Context<Self>) {
+        match child {
+            ChildName::Failover => self.start_failover(),
+            ChildName::Pipeline(number) => match &self.pipeline {
+                Some(pipeline) if pipeline.number == number => self.start_pipeline(number),
+                // The broadcast has ended meanwhile.
+                _ => self.pipeline_ended(number),
+            },
+            ChildName::Connection(_) => {}
+        }
+        self.settle(ctx);
+    }
+}
+
 impl Actor for StreamSupervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        fault!("StreamSupervisor: started");
         if let Some(mut reports) = self.reports.take() {
             Self::add_stream(stream::poll_fn(move |cx| reports.poll_recv(cx)), ctx);
         }
-        // A predecessor that crashed could not say what ended with it.
-        if self.status.live {
-            self.record(EventKind::LiveChanged { slot: Slot::Primary, live: false });
-        }
-        if self.status.backup_live {
-            self.record(EventKind::LiveChanged { slot: Slot::Backup, live: false });
-        }
-        self.set_transcoding(false);
         self.start_failover();
         self.settle(ctx);
     }
@@ -296,6 +318,7 @@ impl Actor for StreamSupervisor {
 
 impl StreamHandler<StreamReport> for StreamSupervisor {
     fn handle(&mut self, report: StreamReport, ctx: &mut Self::Context) {
+        fault!("StreamSupervisor: StreamReport");
         let Some((child, body)) = self.children.accept(report) else { return };
         match (child, body) {
             (child, Body::Exited(reason)) => self.on_exit(child, reason, ctx),
@@ -312,6 +335,7 @@ impl Handler<Admit> for StreamSupervisor {
     type Result = Result<Grant, Refusal>;
 
     fn handle(&mut self, admit: Admit, ctx: &mut Self::Context) -> Self::Result {
+        fault!("StreamSupervisor: Admit");
         self.admit(admit, ctx)
     }
 }
@@ -320,15 +344,17 @@ impl Handler<SetLadder> for StreamSupervisor {
     type Result = ();
 
     fn handle(&mut self, SetLadder(ladder): SetLadder, _: &mut Self::Context) {
+        fault!("StreamSupervisor: SetLadder");
         self.ladder = ladder;
     }
 }
 
 impl Handler<DescribeChildren> for StreamSupervisor {
-    type Result = MessageResult<DescribeChildren>;
+    type Result = ResponseFuture<Vec<TreeNode>>;
 
     fn handle(&mut self, _: DescribeChildren, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.children_nodes())
+        fault!("StreamSupervisor: DescribeChildren");
+        self.children_nodes()
     }
 }
 
@@ -336,6 +362,7 @@ impl Handler<Describe> for StreamSupervisor {
     type Result = MessageResult<Describe>;
 
     fn handle(&mut self, _: Describe, _: &mut Self::Context) -> Self::Result {
+        fault!("StreamSupervisor: Describe");
         MessageResult(self.detail())
     }
 }

@@ -10,19 +10,21 @@
 //! - Each start has its own generation. [`Children::accept`] drops what a dead generation still had in the queue.
 //! - Dropping `Children` aborts every child: a dead parent leaves no orphans.
 //!
-//! When to restart is [`weir_policy::restart`]'s decision; how is the parent's: it calls `start` again.
+//! When to restart is [`weir_policy::restart`]'s decision, [`restart_later`] carries it out, how is the [`Parent`]'s: it calls
+//! `start` again. A child that is given up takes its parent with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use actix::{Actor, Addr, AsyncContext, Context};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Recipient};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinError, JoinHandle};
+use tokio::task::{AbortHandle, JoinError};
 use weir_policy::restart::{Restart, RestartBudget, RestartPolicy};
 
 use crate::clock;
+use crate::probe::{Lag, Probe, lag};
 
 /// Why an actor ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +100,15 @@ impl<K: Clone, F> Uplink<K, F> {
     }
 }
 
+/// How an actor ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastExit {
+    /// Why.
+    pub reason: ExitReason,
+    /// When, wall clock.
+    pub at: SystemTime,
+}
+
 /// What a parent knows of one child, for the tree's snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vitals {
@@ -109,23 +120,23 @@ pub struct Vitals {
     pub degraded: bool,
     /// Times it was restarted.
     pub restarts: u32,
-    /// Why its predecessor ended.
-    pub last_exit: Option<ExitReason>,
+    /// How its predecessor ended.
+    pub last_exit: Option<LastExit>,
 }
 
 struct Child {
     generation: u64,
     task: Option<AbortHandle>,
+    probe: Recipient<Probe>,
     started: Instant,
     budget: RestartBudget,
     restarts: u32,
-    last_exit: Option<ExitReason>,
+    last_exit: Option<LastExit>,
 }
 
 /// A parent's children by name.
 pub struct Children<K, F> {
     queue: mpsc::Sender<Report<K, F>>,
-    policy: RestartPolicy,
     children: BTreeMap<K, Child>,
     generation: u64,
 }
@@ -136,30 +147,35 @@ where
     F: Send + 'static,
 {
     /// No children yet, and the queue of at most `capacity` reports that the parent has to read.
-    pub fn new(policy: RestartPolicy, capacity: usize) -> (Self, mpsc::Receiver<Report<K, F>>) {
+    pub fn new(capacity: usize) -> (Self, mpsc::Receiver<Report<K, F>>) {
         let (queue, reports) = mpsc::channel(capacity);
-        (Self { queue, policy, children: BTreeMap::new(), generation: 0 }, reports)
+        (Self { queue, children: BTreeMap::new(), generation: 0 }, reports)
     }
 
-    /// Starts a child, or starts it again, from a fresh value. A running child of that name is aborted first.
-    pub fn start<A>(&mut self, name: K, make: impl FnOnce(Uplink<K, F>) -> A) -> Addr<A>
+    /// Starts a child, or starts it again, from a fresh value. A running child of that name is aborted first. The policy of the first
+    /// start holds for all.
+    pub fn start<A>(&mut self, name: K, policy: RestartPolicy, make: impl FnOnce(Uplink<K, F>) -> A) -> Addr<A>
     where
-        A: Actor<Context = Context<A>>,
+        A: Actor<Context = Context<A>> + Handler<Probe>,
     {
         self.generation += 1;
         let generation = self.generation;
-        let failure = Arc::new(OnceLock::new());
+        let failure = Arc::default();
         let uplink =
             Uplink { child: name.clone(), generation, queue: self.queue.clone(), failure: Arc::clone(&failure) };
-        let context = Context::new();
-        let addr = context.address();
-        let task = actix_rt::spawn(context.into_future(make(uplink)));
-        let abort = task.abort_handle();
-        actix_rt::spawn(watch(task, failure, name.clone(), generation, self.queue.clone()));
-        let policy = self.policy;
+        let (addr, task, end) = spawn(make(uplink), failure);
+        let (child, queue) = (name.clone(), self.queue.clone());
+        // A task, so it may wait for room in the queue: exits are never lost.
+        actix_rt::spawn(async move {
+            let report = Report { child, generation, body: Body::Exited(end.await) };
+            // Fails only when the parent is gone, and then nobody cares.
+            let _ = queue.send(report).await;
+        });
+        let probe = addr.clone().recipient();
         let child = self.children.entry(name).or_insert_with(|| Child {
             generation,
             task: None,
+            probe: probe.clone(),
             started: clock::now(),
             budget: RestartBudget::new(policy),
             restarts: 0,
@@ -168,10 +184,10 @@ where
         if child.generation != generation {
             child.restarts += 1;
         }
-        if let Some(predecessor) = child.task.replace(abort) {
+        if let Some(predecessor) = child.task.replace(task) {
             predecessor.abort();
         }
-        (child.generation, child.started) = (generation, clock::now());
+        (child.generation, child.started, child.probe) = (generation, clock::now(), probe);
         addr
     }
 
@@ -180,15 +196,15 @@ where
         let child = self.children.get_mut(&report.child).filter(|child| child.generation == report.generation)?;
         if let Body::Exited(reason) = &report.body {
             child.task = None;
-            child.last_exit = Some(reason.clone());
+            child.last_exit = Some(LastExit { reason: reason.clone(), at: clock::wall() });
         }
         Some((report.child, report.body))
     }
 
-    /// When to start a child that has ended again; `jitter` is uniform in `0.0..1.0`. `None` when there is no such child.
+    /// When to start a child that has ended again; `jitter` is uniform in `0.0..1.0`. `None` when it is given up.
     pub fn restart(&mut self, name: &K, now: Instant, jitter: f64) -> Option<Restart> {
         let child = self.children.get_mut(name)?;
-        Some(child.budget.on_exit(now.saturating_duration_since(child.started), now, jitter))
+        child.budget.on_exit(now.saturating_duration_since(child.started), now, jitter)
     }
 
     /// Kills a child if it runs, and forgets it: no more reports of it are accepted.
@@ -200,13 +216,30 @@ where
 
     /// Its state; `None` when there is no such child.
     pub fn vitals(&self, name: &K) -> Option<Vitals> {
-        self.children.get(name).map(|child| Vitals {
-            generation: child.generation,
-            running: child.task.is_some(),
-            degraded: child.budget.degraded(),
-            restarts: child.restarts,
-            last_exit: child.last_exit.clone(),
+        self.children.get(name).map(|child| {
+            let mut budget = child.budget.clone();
+            if child.task.is_some() {
+                budget.on_running(clock::now().saturating_duration_since(child.started));
+            }
+            Vitals {
+                generation: child.generation,
+                running: child.task.is_some(),
+                degraded: budget.degraded(),
+                restarts: child.restarts,
+                last_exit: child.last_exit.clone(),
+            }
         })
+    }
+
+    /// Asks a child how long its mailbox keeps a message waiting; the answer comes at the latest after `within`.
+    pub fn lag(&self, name: &K, within: Duration) -> impl Future<Output = Lag> + Send + use<K, F> {
+        let running = self.children.get(name).filter(|child| child.task.is_some());
+        lag(running.map(|child| child.probe.clone()), within)
+    }
+
+    /// It has ended and nobody has started it again since.
+    fn waits(&self, name: &K, generation: u64) -> bool {
+        self.children.get(name).is_some_and(|child| child.task.is_none() && child.generation == generation)
     }
 
     /// Names of all children, running or waiting to be restarted.
@@ -221,20 +254,53 @@ impl<K, F> Drop for Children<K, F> {
     }
 }
 
-/// Awaits a child's end and tells the parent. A task, so it may wait for room in the queue: exits are never lost.
-async fn watch<K, F>(
-    task: JoinHandle<()>,
+/// An actor with children that it restarts.
+pub(crate) trait Parent<K, F>: Actor<Context = Context<Self>> {
+    /// Its children.
+    fn children(&mut self) -> &mut Children<K, F>;
+
+    /// Starts a child again, unless it is not wanted any more; then it has to be forgotten.
+    fn restart(&mut self, child: K, ctx: &mut Context<Self>);
+}
+
+/// Starts a child that has ended again when its budget says. `None`: it is given up, and the parent has to fail.
+pub(crate) fn restart_later<P, K, F>(parent: &mut P, child: K, ctx: &mut Context<P>) -> Option<Restart>
+where
+    P: Parent<K, F>,
+    K: Ord + Clone + Send + 'static,
+    F: Send + 'static,
+{
+    let now = clock::now();
+    let restart = parent.children().restart(&child, now, jitter())?;
+    let generation = parent.children().vitals(&child)?.generation;
+    ctx.run_later(restart.at.saturating_duration_since(now), move |parent, ctx| {
+        fault!(crate::fault::restart_timer::<P>());
+        if parent.children().waits(&child, generation) {
+            parent.restart(child, ctx);
+        }
+    });
+    Some(restart)
+}
+
+/// Starts an actor of which somebody must hear how it ends. What it puts into `failure` before it stops makes the stop a failure.
+pub(crate) fn spawn<A>(
+    actor: A,
     failure: Arc<OnceLock<String>>,
-    child: K,
-    generation: u64,
-    queue: mpsc::Sender<Report<K, F>>,
-) {
-    let reason = match task.await {
-        Ok(()) => failure.get().cloned().map_or(ExitReason::Normal, ExitReason::Failed),
-        Err(error) => exit_reason(error),
+) -> (Addr<A>, AbortHandle, impl Future<Output = ExitReason> + 'static)
+where
+    A: Actor<Context = Context<A>>,
+{
+    let context = Context::new();
+    let addr = context.address();
+    let task = actix_rt::spawn(context.into_future(actor));
+    let abort = task.abort_handle();
+    let end = async move {
+        match task.await {
+            Ok(()) => failure.get().cloned().map_or(ExitReason::Normal, ExitReason::Failed),
+            Err(error) => exit_reason(error),
+        }
     };
-    // Fails only when the parent is gone, and then nobody cares.
-    let _ = queue.send(Report { child, generation, body: Body::Exited(reason) }).await;
+    (addr, abort, end)
 }
 
 /// Why a task ended that did not return.
@@ -254,5 +320,7 @@ pub(crate) fn jitter() -> f64 {
     rand::random()
 }
 
-/// Longest time that a parent waits for a child's answer to a question.
+/// Longest time that Root waits for a supervisor's answer to a question.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// The same for a supervisor and its children: less, so that one silent child does not make its parent look silent.
+pub(crate) const CHILD_ANSWERS_WITHIN: Duration = Duration::from_millis(500);

@@ -42,13 +42,16 @@ pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-/// 200 while work is taken.
+/// 200 while work is taken: `ready`, else `starting`, `stuck` (the supervision tree gets no processor time) or `draining`.
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()), responses(
     (status = 200, description = "Publishers and viewers are served"),
-    (status = 503, description = "Starting or draining"),
+    (status = 503, description = "Starting, stuck or draining"),
 ))]
 pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
-    let word = api.readiness.word();
+    let word = match api.readiness.word() {
+        "ready" if api.heartbeat.is_late() => "stuck",
+        word => word,
+    };
     let mut response = if word == "ready" { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(json!({ "status": word }))
 }

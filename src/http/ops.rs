@@ -1,10 +1,10 @@
 //! `/ops`: what operators see of the tree and its streams. Lists are `{"items", "next"}`; `next` is the `after` of the next page.
 
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::IntoParams;
-use weir_actors::status::StreamDetail;
+use utoipa::{IntoParams, ToSchema};
+use weir_actors::status::{StreamDetail, TreeNode};
 use weir_media::id::StreamId;
 
 use super::Api;
@@ -25,10 +25,79 @@ pub struct PageQuery {
     limit: Option<u32>,
 }
 
-/// The supervision tree: every actor with its state, restarts, and worker process.
-#[utoipa::path(get, path = "/ops/tree", tag = "operations", responses((status = 200, body = Object)))]
+/// One actor.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NodeView {
+    /// Kind of actor, e.g. `StreamSupervisor`.
+    actor: &'static str,
+    /// Which one, e.g. the stream id or the slot.
+    name: String,
+    /// `running`; `restarting`: it waits to be started again; `degraded`: it keeps dying and is tried slowly; `stopping`; `unresponsive`:
+    /// it did not answer in time. A pipeline has its worker's state: `idle`, `starting`, `running`, `killing`, `restarting`, `degraded`,
+    /// `finishing`.
+    state: String,
+    /// Which start under its parent it is; grows with every start of any sibling.
+    generation: u64,
+    /// Times its parent restarted it, for a pipeline with its worker's.
+    restarts: u32,
+    /// Why its predecessor ended, for a pipeline its worker's.
+    last_exit: Option<String>,
+    /// When it did, RFC 3339.
+    last_exit_at: Option<String>,
+    /// How long a message waits in its mailbox; null when it did not answer in time or does not run.
+    mailbox_lag_ms: Option<f64>,
+    /// Process id of a pipeline's worker.
+    pid: Option<u32>,
+    /// Its children.
+    #[schema(no_recursion)]
+    children: Vec<NodeView>,
+}
+
+/// The supervision tree from its root, and the thread that it runs on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TreeView {
+    #[serde(flatten)]
+    root: NodeView,
+    /// The thread.
+    arbiter: ArbiterView,
+}
+
+/// The thread that all actors share.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ArbiterView {
+    /// `running`, or `stuck` when its tick, once a second, is 3 s late.
+    state: &'static str,
+    /// Age of its last tick.
+    tick_age_ms: u64,
+}
+
+impl From<TreeNode> for NodeView {
+    fn from(node: TreeNode) -> Self {
+        Self {
+            actor: node.actor,
+            name: node.name,
+            state: node.state,
+            generation: node.generation,
+            restarts: node.restarts,
+            last_exit: node.last_exit,
+            last_exit_at: node.last_exit_at.map(timestamp),
+            mailbox_lag_ms: node.mailbox_lag.map(|lag| lag.as_micros() as f64 / 1_000.0),
+            pid: node.pid,
+            children: node.children.into_iter().map(Self::from).collect(),
+        }
+    }
+}
+
+/// The supervision tree: every actor with its state, restarts, last exit, mailbox and worker process. Answers within 2 s, whatever hangs.
+#[utoipa::path(get, path = "/ops/tree", tag = "operations", responses(
+    (status = 200, body = TreeView),
+    (status = 503, description = "There is no tree: the server is going down"),
+))]
 pub async fn tree(api: web::Data<Api>) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(api.tree.tree().await?))
+    let root = api.tree.tree().await?.into();
+    let state = if api.heartbeat.is_late() { "stuck" } else { "running" };
+    let arbiter = ArbiterView { state, tick_age_ms: api.heartbeat.age().as_millis() as u64 };
+    Ok(HttpResponse::Ok().json(TreeView { root, arbiter }))
 }
 
 /// All streams with their present state.

@@ -16,6 +16,7 @@ use weir::shelf::{NumberStore, Reservation, Shelf};
 use weir::store::Store;
 use weir::tree::{Answer, Tree};
 use weir_actors::control::{ClosedSession, StreamSpec};
+use weir_actors::heartbeat::Heartbeat;
 use weir_actors::status::{JournalEntry, StatusBoard, StreamDetail, TreeNode};
 use weir_media::id::{SessionId, Slot, StreamId};
 use weir_media::package::Numbers;
@@ -52,8 +53,21 @@ impl Tree for FakeTree {
             restarts: 0,
             generation: 0,
             last_exit: None,
+            last_exit_at: None,
+            mailbox_lag: Some(Duration::from_micros(1_500)),
             pid: None,
-            children: vec![],
+            children: vec![TreeNode {
+                actor: "PipelineActor",
+                name: "broadcast 1".into(),
+                state: "unresponsive".into(),
+                restarts: 2,
+                generation: 4,
+                last_exit: Some("signal 9".into()),
+                last_exit_at: Some(std::time::UNIX_EPOCH + Duration::from_millis(1_696_118_461_007)),
+                mailbox_lag: None,
+                pid: Some(4242),
+                children: vec![],
+            }],
         };
         Box::pin(async { Ok(node) })
     }
@@ -104,7 +118,12 @@ impl ApiServer {
     }
 
     /// On an address of this machine.
-    pub fn with(ip: &str, mut config: Config) -> Self {
+    pub fn with(ip: &str, config: Config) -> Self {
+        Self::with_heartbeat(ip, config, None)
+    }
+
+    /// With this heartbeat instead of the server's own.
+    pub fn with_heartbeat(ip: &str, mut config: Config, heartbeat: Option<Heartbeat>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("weir-api-{}-{next}", std::process::id()));
@@ -116,8 +135,9 @@ impl ApiServer {
         let seen = board.clone();
         std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
-                let store = Store::open(&config.data.dir).await.unwrap();
-                let api = Api::new(Arc::new(config), Secret::new(KEY), store, seen, Arc::new(tree));
+                let store = Store::open(&config.data.dir).await.unwrap().with_max_active(config.limits.max_streams);
+                let heartbeat = heartbeat.unwrap_or_else(Heartbeat::start);
+                let api = Api::new(Arc::new(config), Secret::new(KEY), store, seen, Arc::new(tree), heartbeat);
                 let readiness = api.readiness.clone();
                 let shelf = web::Data::new(Shelf::new(Arc::new(NoNumbers), Duration::from_secs(600)));
                 let server = HttpServer::new(move || {

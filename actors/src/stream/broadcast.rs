@@ -14,6 +14,7 @@ use crate::event::EventKind;
 use crate::ingest::CloseReason;
 use crate::pipeline::{Finish, InputLive, OpenInput, PipelineActor, ShowInput};
 use crate::report::{ChildName, PipelineFact, PipelineView};
+use crate::supervise::ExitReason;
 
 /// The running broadcast's pipeline.
 pub(super) struct PipelineRef {
@@ -39,7 +40,9 @@ impl StreamSupervisor {
     pub(super) fn start_pipeline(&mut self, number: u64) {
         let spec = BroadcastSpec { stream: self.id, ladder: self.ladder.clone() };
         let shared = Arc::clone(&self.shared);
-        let addr = self.children.start(ChildName::Pipeline(number), |uplink| PipelineActor::new(spec, shared, uplink));
+        let policy = shared.config.restarts.actor;
+        let start = |uplink| PipelineActor::new(spec, shared, uplink);
+        let addr = self.children.start(ChildName::Pipeline(number), policy, start);
         self.pipeline = Some(PipelineRef {
             number,
             addr: Some(addr),
@@ -173,7 +176,13 @@ impl StreamSupervisor {
     }
 
     /// A finishing pipeline is gone.
-    pub(super) fn pipeline_gone(&mut self, number: u64) {
+    pub(super) fn pipeline_gone(&mut self, number: u64, reason: &ExitReason) {
+        self.journal.note(format!("pipeline actor of broadcast {number} {reason}"));
+        self.pipeline_ended(number);
+    }
+
+    /// Nothing more comes from a broadcast's pipeline.
+    pub(super) fn pipeline_ended(&mut self, number: u64) {
         self.children.forget(&ChildName::Pipeline(number));
         if self.ending.remove(&number) {
             self.record(EventKind::BroadcastEnded);

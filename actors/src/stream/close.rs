@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix::{Context, Handler, Message, ResponseFuture};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use weir_media::id::SessionId;
 use weir_policy::admission::Expiry;
 
@@ -68,8 +68,13 @@ impl StreamSupervisor {
             (None, Some(reason)) => reason.to_string(),
             (None, None) => exit.to_string(),
         };
-        self.journal.note(format!("{} session {id} closed: {reason}", session.slot));
-        self.record(EventKind::SessionClosed { session: id, slot: session.slot, reason });
+        let slot = session.slot;
+        let mut line = format!("{slot} session {id} closed: {reason}");
+        if exit != ExitReason::Normal && reason != exit.to_string() {
+            line += &format!("; its actor {exit}");
+        }
+        self.journal.note(line);
+        self.record(EventKind::SessionClosed { session: id, slot, reason });
         if session.closing.is_none() {
             self.tell_pipeline(CloseInput(id));
         }
@@ -87,7 +92,7 @@ impl StreamSupervisor {
                 waiting.push((id, session.slot, told));
             }
         }
-        let until = Instant::now() + CLOSED_WITHIN;
+        let until = (clock::now() + CLOSED_WITHIN).into();
         Box::pin(async move {
             let mut closed = vec![];
             for (session, slot, told) in waiting {
@@ -103,6 +108,7 @@ impl Handler<CloseSessions> for StreamSupervisor {
     type Result = ResponseFuture<Vec<ClosedSession>>;
 
     fn handle(&mut self, CloseSessions(reason): CloseSessions, ctx: &mut Context<Self>) -> Self::Result {
+        fault!("StreamSupervisor: CloseSessions");
         let answer = self.close_all(&reason);
         self.settle(ctx);
         answer
@@ -113,6 +119,7 @@ impl Handler<Retire> for StreamSupervisor {
     type Result = ResponseFuture<Vec<ClosedSession>>;
 
     fn handle(&mut self, Retire(reason): Retire, ctx: &mut Context<Self>) -> Self::Result {
+        fault!("StreamSupervisor: Retire");
         let answer = self.close_all(&reason);
         if self.air.broadcasting {
             self.air.broadcasting = false;

@@ -1,12 +1,14 @@
 //! What a StreamSupervisor shows: the API's status, the operator's detail, its part of the tree.
 
+use actix::ResponseFuture;
+use futures_util::future::join_all;
 use weir_media::id::Slot;
 
 use super::StreamSupervisor;
 use crate::clock;
 use crate::report::ChildName;
 use crate::status::{PipelineDetail, SlotDetail, StreamDetail, TreeNode};
-use crate::supervise::Vitals;
+use crate::supervise::{CHILD_ANSWERS_WITHIN, Vitals};
 
 /// Journal lines in one answer.
 const JOURNAL_LINES: usize = 100;
@@ -88,23 +90,30 @@ impl StreamSupervisor {
         })
     }
 
-    /// Its children's part of the tree.
-    pub(super) fn children_nodes(&self) -> Vec<TreeNode> {
-        self.children
+    /// Its children's part of the tree, each probed.
+    pub(super) fn children_nodes(&self) -> ResponseFuture<Vec<TreeNode>> {
+        let nodes: Vec<_> = self
+            .children
             .names()
-            .filter_map(|name| self.children.vitals(name).map(|vitals| self.child_node(*name, vitals)))
-            .collect()
+            .filter_map(|name| {
+                let node = self.child_node(*name, &self.children.vitals(name)?);
+                let lag = self.children.lag(name, CHILD_ANSWERS_WITHIN);
+                Some(async { node.probed(lag.await) })
+            })
+            .collect();
+        Box::pin(join_all(nodes))
     }
 
-    fn child_node(&self, name: ChildName, vitals: Vitals) -> TreeNode {
-        let mut node = match name {
-            ChildName::Failover => node("FailoverActor", "failover".to_owned(), &vitals),
-            ChildName::Pipeline(number) => node("PipelineActor", format!("broadcast {number}"), &vitals),
+    fn child_node(&self, name: ChildName, vitals: &Vitals) -> TreeNode {
+        let (actor, own_name) = match name {
+            ChildName::Failover => ("FailoverActor", "failover".to_owned()),
+            ChildName::Pipeline(number) => ("PipelineActor", format!("broadcast {number}")),
             ChildName::Connection(id) => {
                 let name = self.sessions.get(&id).map(|session| format!("{} {id}", session.slot));
-                node("IngestConnection", name.unwrap_or_else(|| id.to_string()), &vitals)
+                ("IngestConnection", name.unwrap_or_else(|| id.to_string()))
             }
         };
+        let mut node = TreeNode::new(actor, own_name, vitals);
         match name {
             ChildName::Pipeline(number) => {
                 if let Some(pipeline) = self.pipeline.as_ref().filter(|pipeline| pipeline.number == number) {
@@ -112,7 +121,9 @@ impl StreamSupervisor {
                     let view = &pipeline.view;
                     node.restarts += view.restarts;
                     node.pid = view.pid;
-                    node.last_exit = view.last_exit.clone().or(node.last_exit);
+                    if let Some((reason, at)) = &view.last_exit {
+                        (node.last_exit, node.last_exit_at) = (Some(reason.clone()), Some(*at));
+                    }
                     if vitals.running {
                         node.state = view.state.to_owned();
                     }
@@ -126,25 +137,6 @@ impl StreamSupervisor {
             _ => {}
         }
         node
-    }
-}
-
-/// A node without children from what its parent knows.
-pub(crate) fn node(actor: &'static str, name: String, vitals: &Vitals) -> TreeNode {
-    let state = match vitals {
-        Vitals { degraded: true, .. } => "degraded",
-        Vitals { running: true, .. } => "running",
-        _ => "restarting",
-    };
-    TreeNode {
-        actor,
-        name,
-        state: state.to_owned(),
-        generation: vitals.generation,
-        restarts: vitals.restarts,
-        last_exit: vitals.last_exit.as_ref().map(ToString::to_string),
-        pid: None,
-        children: vec![],
     }
 }
 

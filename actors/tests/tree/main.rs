@@ -5,6 +5,7 @@
 
 mod admission;
 mod broadcast;
+mod budgets;
 mod closing;
 mod supervise;
 mod supervision;

@@ -9,7 +9,6 @@ use weir_actors::ingest::CloseReason;
 use weir_actors::{Door, ServeFactory, TreeConfig};
 use weir_media::id::StreamId;
 use weir_media::pipeline::PipelineEvent;
-use weir_policy::admission::Refusal;
 
 use crate::support::*;
 
@@ -49,7 +48,9 @@ async fn a_panicking_supervisor_takes_its_subtree_down_and_no_other() {
     assert_eq!(wire.ended.await.unwrap(), Some(CloseReason::Restart));
     settle().await;
     assert!(tree.factory.seen().contains(&"2: drop".to_owned()), "its worker is killed");
-    assert_eq!(tree.try_publish(publish(1)).await.unwrap_err(), Refusal::Restarting);
+    assert_eq!(tree.node(&["StreamSupervisor"]).await.unwrap().state, "restarting");
+    let status = tree.board.get(STREAM);
+    assert!(!status.live && !status.transcoding, "nothing stale: {status:?}");
     pass(700).await;
     let tree_now = tree.tree().await;
     let find = |id: StreamId| tree_now.children.iter().find(|node| node.name == id.to_string()).unwrap();

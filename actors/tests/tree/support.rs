@@ -11,9 +11,10 @@ use tokio::task::JoinHandle;
 use weir_actors::control::{GetStream, GetTree, StreamSpec};
 use weir_actors::event::{EventKind, EventSink, StreamEvent};
 use weir_actors::ingest::{CloseReason, Grant, IngestFact, Publish};
+use weir_actors::probe::Probe;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
 use weir_actors::token::Token;
-use weir_actors::{Door, Root, TreeConfig, clock};
+use weir_actors::{Door, Root, RootEnd, TreeConfig, clock};
 use weir_media::feed::Feed;
 use weir_media::grid::Grid;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
@@ -32,8 +33,8 @@ pub type Calls = Arc<Mutex<Vec<(Instant, String)>>>;
 #[derive(Clone)]
 pub struct FakeFactory {
     pub calls: Calls,
-    /// Where the events of each broadcast's pipeline go, oldest first.
-    pub events: Arc<Mutex<Vec<PipelineEvents>>>,
+    /// Where the events of each broadcast's pipeline go, oldest first; `None` when it has let go of it.
+    pub events: Arc<Mutex<Vec<Option<PipelineEvents>>>>,
     /// Workers report and make parts.
     pub healthy: Arc<AtomicBool>,
     /// How many of the next `open` calls panic.
@@ -44,14 +45,20 @@ struct FakePipeline {
     factory: FakeFactory,
     number: usize,
     workers: u32,
-    events: PipelineEvents,
     worker: Option<JoinHandle<()>>,
 }
 
 impl FakeFactory {
     pub fn emit(&self, number: usize, event: PipelineEvent) {
-        let events = Arc::clone(&self.events.lock().unwrap()[number - 1]);
-        events(event);
+        let events = self.events.lock().unwrap()[number - 1].clone();
+        if let Some(events) = events {
+            events(event);
+        }
+    }
+
+    /// The pipeline of a broadcast lets go of its events' sink.
+    pub fn hang_up(&self, number: usize) {
+        self.events.lock().unwrap()[number - 1] = None;
     }
 
     pub fn seen(&self) -> Vec<String> {
@@ -70,8 +77,8 @@ impl FakeFactory {
 impl PipelineFactory for FakeFactory {
     fn broadcast(&self, _: BroadcastSpec, events: PipelineEvents) -> Box<dyn Pipeline> {
         let mut all = self.events.lock().unwrap();
-        all.push(Arc::clone(&events));
-        Box::new(FakePipeline { factory: self.clone(), number: all.len(), workers: 0, events, worker: None })
+        all.push(Some(events));
+        Box::new(FakePipeline { factory: self.clone(), number: all.len(), workers: 0, worker: None })
     }
 }
 
@@ -84,7 +91,7 @@ impl FakePipeline {
         if let Some(worker) = self.worker.take() {
             worker.abort();
         }
-        (self.events)(PipelineEvent::Exited { reason: reason.into(), expected });
+        self.factory.emit(self.number, PipelineEvent::Exited { reason: reason.into(), expected });
     }
 }
 
@@ -92,8 +99,10 @@ impl Pipeline for FakePipeline {
     fn start(&mut self) {
         self.note("start".into());
         self.workers += 1;
-        (self.events)(PipelineEvent::Started { pid: 1_000 * self.number as u32 + self.workers });
-        let (events, healthy) = (Arc::clone(&self.events), Arc::clone(&self.factory.healthy));
+        let (factory, number) = (self.factory.clone(), self.number);
+        let events = move |event| factory.emit(number, event);
+        events(PipelineEvent::Started { pid: 1_000 * self.number as u32 + self.workers });
+        let healthy = Arc::clone(&self.factory.healthy);
         self.worker = Some(actix_rt::spawn(async move {
             let grid = Grid::new(FrameRate::whole(30));
             let renditions = Ladder::default().renditions(1280, 720);
@@ -158,12 +167,16 @@ impl Drop for FakePipeline {
 pub struct Events {
     seen: Arc<Mutex<Vec<(Instant, StreamEvent)>>>,
     pub poisoned_for: Arc<Mutex<Option<StreamId>>>,
+    /// Every supervisor of this stream panics when it admits a publisher.
+    pub cursed: Arc<Mutex<Option<StreamId>>>,
 }
 
 impl EventSink for Events {
     fn record(&self, event: StreamEvent) {
         let poisoned = self.poisoned_for.lock().unwrap().take_if(|stream| *stream == event.stream).is_some();
-        assert!(!poisoned, "poisoned event");
+        let cursed =
+            *self.cursed.lock().unwrap() == Some(event.stream) && matches!(event.kind, EventKind::SessionOpened { .. });
+        assert!(!poisoned && !cursed, "poisoned event");
         self.seen.lock().unwrap().push((clock::now(), event));
     }
 }
@@ -191,6 +204,7 @@ pub fn live(live: bool) -> EventKind {
 
 pub struct Tree {
     pub root: Addr<Root>,
+    pub end: RootEnd,
     pub factory: FakeFactory,
     pub events: Events,
     pub board: StatusBoard,
@@ -213,8 +227,8 @@ impl Tree {
         let (events, board) = (Events::default(), StatusBoard::default());
         let sink = Arc::new(events.clone());
         let (makers, streams) = (Arc::new(factory.clone()), vec![spec(STREAM)]);
-        let root = weir_actors::start(config, makers, sink, board.clone(), streams, doors);
-        Self { root, factory, events, board }
+        let (root, end) = weir_actors::start(config, makers, sink, board.clone(), streams, doors);
+        Self { root, end, factory, events, board }
     }
 
     pub async fn try_publish(&self, publish: Publish) -> Result<Grant, Refusal> {
@@ -232,11 +246,15 @@ impl Tree {
     }
 
     pub async fn tree(&self) -> TreeNode {
-        self.root.send(GetTree).await.unwrap()
+        self.root.send(GetTree(Probe::now())).await.unwrap()
     }
 
     pub async fn detail(&self) -> StreamDetail {
-        self.root.send(GetStream(STREAM)).await.unwrap().unwrap()
+        self.detail_of(STREAM).await
+    }
+
+    pub async fn detail_of(&self, stream: StreamId) -> StreamDetail {
+        self.root.send(GetStream(stream)).await.unwrap().unwrap()
     }
 
     /// The node at a path of actor names; the first of its kind on each level.

@@ -1,0 +1,123 @@
+//! Letting publishers in: the gate, then the stream's supervisor, waiting a little for one that is being replaced.
+
+use std::time::{Duration, Instant};
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use weir_media::id::StreamId;
+use weir_policy::admission::{Gate, Refusal, gate};
+
+use super::{Root, Supervisor};
+use crate::clock;
+use crate::ingest::{Grant, Publish};
+use crate::stream::Admit;
+
+/// How long a publisher waits for its stream's supervisor: long enough for the first restarts, shorter than any door waits.
+const SUPERVISOR_WITHIN: Duration = Duration::from_secs(3);
+
+/// A publisher that waited for another supervisor asks again, from the gate on: its token may be another one by now.
+#[derive(Message)]
+#[rtype(result = "Result<Grant, Refusal>")]
+pub(crate) struct PublishAgain {
+    publish: Publish,
+    until: Instant,
+    /// Supervisors that ended while they had it. One may end for want of work at this very moment; two look as if it killed them.
+    ended: u32,
+}
+
+impl Root {
+    fn admission(&mut self, again: PublishAgain, ctx: &Context<Self>) -> ResponseFuture<Result<Grant, Refusal>> {
+        let PublishAgain { publish, until, mut ended } = again;
+        let mut supervisor = match self.gate(&publish).and_then(|id| self.supervisor(id)) {
+            Ok(supervisor) => supervisor,
+            Err(refusal) => return Box::pin(async { Err(refusal) }),
+        };
+        let root = ctx.address();
+        Box::pin(async move {
+            let present = supervisor.borrow_and_update().clone();
+            let answer = match present {
+                Some(present) => present.send(Admit::from(&publish)).await.unwrap_or_else(|_| {
+                    ended += 1;
+                    Err(Refusal::Restarting)
+                }),
+                None => Err(Refusal::Restarting),
+            };
+            if !matches!(answer, Err(Refusal::Restarting)) || ended > 1 {
+                return answer;
+            }
+            match timeout(until.saturating_duration_since(clock::now()), supervisor.changed()).await {
+                Ok(_) => root.send(PublishAgain { publish, until, ended }).await.unwrap_or(answer),
+                Err(_) => answer,
+            }
+        })
+    }
+
+    /// Where the supervisor of a stream that the gate let through is, or will soon be.
+    fn supervisor(&mut self, id: StreamId) -> Result<watch::Receiver<Supervisor>, Refusal> {
+        match self.vitals(id) {
+            // The next try is too far away to wait for.
+            Some(vitals) if vitals.degraded && !vitals.running => return Err(Refusal::Restarting),
+            Some(_) => {}
+            None => self.start_supervisor(id),
+        }
+        let stream = self.streams.get(&id).ok_or(Refusal::NotAuthorized { known: false })?;
+        Ok(stream.supervisor.subscribe())
+    }
+
+    /// The gate, token first. Unknown streams cost the same comparison.
+    fn gate(&self, publish: &Publish) -> Result<StreamId, Refusal> {
+        let stream = publish.stream.and_then(|id| self.streams.get(&id));
+        let token = stream.map_or(&self.dummy, |stream| &stream.spec.token);
+        let token_matches = token.matches(&publish.token);
+        gate(Gate {
+            known: stream.is_some(),
+            token_matches,
+            draining: self.draining,
+            active: stream.is_some_and(|stream| stream.spec.active),
+            pull: stream.is_some_and(|stream| stream.spec.pull),
+        })?;
+        stream.map(|stream| stream.spec.id).ok_or(Refusal::NotAuthorized { known: false })
+    }
+
+    /// Each refusal is kept where the stream's operator looks; of unknown ids only in the log.
+    fn note_refusal(&self, stream: Option<StreamId>, whom: &str, refusal: &Refusal) {
+        let text = match refusal {
+            // Without the time, which differs with every try.
+            Refusal::RateLimited { .. } => format!("refused {whom}: too many connections"),
+            refusal => format!("refused {whom}: {refusal}"),
+        };
+        match stream.and_then(|id| self.streams.get(&id)) {
+            Some(stream) => stream.journal.note_once(text),
+            None => tracing::info!("{text}"),
+        }
+    }
+}
+
+impl Handler<Publish> for Root {
+    type Result = ResponseActFuture<Self, Result<Grant, Refusal>>;
+
+    fn handle(&mut self, publish: Publish, ctx: &mut Self::Context) -> Self::Result {
+        fault!("Root: Publish");
+        let whom = format!("{} {} from {}", publish.protocol.source_type(), publish.slot, publish.peer.ip());
+        let named = publish.stream;
+        let first = PublishAgain { publish, until: clock::now() + SUPERVISOR_WITHIN, ended: 0 };
+        let answer = self.admission(first, ctx);
+        Box::pin(answer.into_actor(self).map(move |answer, this, _| {
+            fault!("Root: Publish answered");
+            if let Err(refusal) = &answer {
+                this.note_refusal(named, &whom, refusal);
+            }
+            answer
+        }))
+    }
+}
+
+impl Handler<PublishAgain> for Root {
+    type Result = ResponseFuture<Result<Grant, Refusal>>;
+
+    fn handle(&mut self, again: PublishAgain, ctx: &mut Self::Context) -> Self::Result {
+        fault!("Root: PublishAgain");
+        self.admission(again, ctx)
+    }
+}

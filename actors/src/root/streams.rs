@@ -1,0 +1,70 @@
+//! Streams that the API adds, changes and removes.
+
+use actix::{Context, Handler, ResponseFuture};
+
+use super::{Root, RootChild, Stream};
+use crate::control::{ClosedSession, PutStream, RemoveStream, StreamSpec};
+use crate::ingest::CloseReason;
+use crate::stream::{CloseSessions, Retire, SetLadder};
+
+impl Handler<PutStream> for Root {
+    type Result = ResponseFuture<Vec<ClosedSession>>;
+
+    fn handle(&mut self, PutStream(spec): PutStream, _: &mut Context<Self>) -> Self::Result {
+        fault!("Root: PutStream");
+        let id = spec.id;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            self.streams.insert(id, Stream::new(spec, &self.shared));
+            return Box::pin(async { vec![] });
+        };
+        let close = close_reason(&stream.spec, &spec);
+        let ladder = spec.ladder.clone();
+        stream.spec = spec;
+        if let Some(reason) = &close {
+            stream.journal.note(reason.to_string());
+        }
+        let Some(supervisor) = stream.supervisor.borrow().clone() else { return Box::pin(async { vec![] }) };
+        supervisor.do_send(SetLadder(ladder)); // rare, and must not be lost
+        let closing = close.map(|reason| supervisor.send(CloseSessions(reason)));
+        Box::pin(async move {
+            match closing {
+                // A supervisor that dies meanwhile closes its sessions too, but cannot tell which.
+                Some(closing) => closing.await.unwrap_or_default(),
+                None => vec![],
+            }
+        })
+    }
+}
+
+/// Why a changed stream's sessions have to go, if they have.
+fn close_reason(old: &StreamSpec, new: &StreamSpec) -> Option<CloseReason> {
+    if !old.token.matches(&new.token) {
+        Some(CloseReason::TokenReset)
+    } else if old.active && !new.active {
+        Some(CloseReason::StreamOff)
+    } else if !old.pull && new.pull {
+        Some(CloseReason::Unacceptable("stream was set to pull".to_owned()))
+    } else {
+        None
+    }
+}
+
+impl Handler<RemoveStream> for Root {
+    type Result = ResponseFuture<Vec<ClosedSession>>;
+
+    fn handle(&mut self, RemoveStream(id): RemoveStream, _: &mut Context<Self>) -> Self::Result {
+        fault!("Root: RemoveStream");
+        let supervisor = self.streams.remove(&id).and_then(|stream| stream.supervisor.borrow().clone());
+        self.shared.board.remove(id);
+        if self.vitals(id).is_some_and(|vitals| !vitals.running) {
+            self.children.forget(&RootChild::Stream(id));
+        }
+        let retired = supervisor.map(|supervisor| supervisor.send(Retire(CloseReason::StreamRemoved)));
+        Box::pin(async move {
+            match retired {
+                Some(retired) => retired.await.unwrap_or_default(),
+                None => vec![],
+            }
+        })
+    }
+}
