@@ -19,8 +19,10 @@ import continuity
 import control
 import cost
 import fuzz
+import hostile
 import output
 import play
+import soak
 import writes
 from report import KEPT, Failed, Result, commit, table
 from server import binary
@@ -40,13 +42,16 @@ LINES = {
     "server_kill": continuity.server_kill,
     "server_kill_players": continuity.server_kill_players,
     "api_writes": writes.api_writes,
+    "half_open": hostile.half_open,
+    "mutated": hostile.mutated,
+    "soak": soak.soak,
     "chaos_checker": chaos.chaos_checker,
     "chaos": chaos.chaos,
     "fuzz": fuzz.fuzz,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
-SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "chaos_checker", "fuzz"]
+SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "half_open", "mutated", "chaos_checker", "fuzz"]
 
 
 def run(name, short, on):
