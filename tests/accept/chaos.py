@@ -42,8 +42,7 @@ def chaos(short):
         figure = empty(f"{law}, violations in {verdict.checked} checks", [f"{at:.1f} s {text}" for at, text in verdict.violations])
         figure.ok = figure.ok and verdict.tried
         figures.append(figure)
-        figures += [Figure(what, f"{verdict.worst[what]:g}" if what in verdict.worst and verdict.worst[what] == int(verdict.worst[what])
-                           else f"worst {verdict.worst[what]:.2f} s" if what in verdict.worst else "", f"{times} times")
+        figures += [Figure(what, f"worst {verdict.worst[what]:.4g} of {times}" if what in verdict.worst else f"{times} times")
                     for what, times in sorted(verdict.times.items())]
     return figures + [pressure()]
 

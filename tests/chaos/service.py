@@ -25,11 +25,13 @@ def isolated(history, fault, before, after):
 
 
 def next_parts(history, fault):
-    """Seconds from a fault to the next part of each playlist of its stream; infinite when there was none."""
-    for (stream, file), steps in history.advances.items():
-        if stream == fault.stream:
-            at = next((at for at, _ in steps if at > fault.begin + DRAINED), float("inf"))
-            yield file, at - fault.begin
+    """Seconds from a fault to the next part of each playlist of its stream; infinite when there was none. What a plain poll shows that
+    was sent once the dead worker's last parts were shelved counts as old, even where it is new already."""
+    for file in history.playlists(fault.stream):
+        polls = history.answered(fault.stream, file)
+        asked = [poll for poll in polls if poll.t >= fault.begin + DRAINED and not poll.blocking]
+        base = min(asked, key=lambda poll: poll.t).playlist.newest if asked else (float("inf"), 0)
+        yield file, next((poll.t1 for poll in polls if poll.playlist.newest > base), float("inf")) - fault.begin
 
 
 def worker_is_replaced(history, count):
@@ -43,7 +45,7 @@ def worker_is_replaced(history, count):
         if any(other.on_server or other.kind == "server_stop" for other in history.faults
                if other.begin <= fault.begin + goal and other.end >= fault.begin):
             continue
-        count(f"{fault.kind}{'' if alone else ', not alone'}: next part", worst)
+        count(f"{fault.kind}{'' if alone else ', not alone'}: next part, s", worst)
         if worst > goal:
             yield fault.begin, f"{fault}: next part after {worst:.2f} s, allowed {goal} s"
 
@@ -85,7 +87,7 @@ def output_goes_on(history, count):
             kind = "faults of the other stream"
         if any(fault.stream == stream for fault in aimed):
             kind = "faults of its encoder"
-        count(f"between two parts, {kind}", end - begin)
+        count(f"between two parts, {kind}, s", end - begin)
         if end - begin > PAUSE:
             yield begin, f"{stream}/{file}: no part for {end - begin:.2f} s during {kind}"
 
@@ -100,7 +102,7 @@ def server_comes_back(history, count):
                        default=begin)
             if max(begin, free) + SERVER_BACK > history.end and back == float("inf"):
                 continue
-            count("server ended: new media", back - begin)
+            count("server ended: new media, s", back - begin)
             if back - max(begin, free) > SERVER_BACK:
                 yield begin, f"{stream}: new media {back - begin:.1f} s after the server's end"
 
@@ -142,7 +144,7 @@ def all_is_well_again(history, count):
         took = max(*at.values(), write) - fault.end
         if deadline < fault.end + limit and took > deadline - fault.end:
             continue  # something else happened before this had to be well
-        count(f"all well after {fault.kind}", took)
+        count(f"all well after {fault.kind}, s", took)
         if took > limit:
             yield fault.end, f"{fault}: all well only after {took:.1f} s: {at}, write {write:.1f}"
 
@@ -183,7 +185,7 @@ def processes_are_bounded(history, count):
     for record in history.of("process"):
         count()
         for what, limit in LIMITS.items():
-            count(what, record.get(what, 0))
+            count(f"server {what}", record.get(what, 0))
             if record.get(what, 0) > limit:
                 yield record["t"], f"the server has {what} {record[what]}, allowed {limit}"
         count("workers", len(record["workers"]))
