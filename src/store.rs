@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqliteConnection};
 
 pub use self::numbers::NumberKeeper;
 pub use self::outbox::Outbox;
@@ -23,6 +24,8 @@ const FILE: &str = "weir.db";
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 4;
+/// Time between two tries of what has to be written sooner or later.
+const RETRY: Duration = Duration::from_secs(1);
 /// Setting: the quality set of streams that choose none.
 const DEFAULT_QUALITY_SET: &str = "default_quality_set";
 
@@ -73,7 +76,11 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .after_release(|connection, _| Box::pin(is_sound(connection)))
+            .connect_with(options)
+            .await?;
         sqlx::migrate!().run(&pool).await?;
         let store = Self { pool, max_active: 0 };
         store.close_open_sessions().await?;
@@ -123,6 +130,26 @@ impl Store {
         query.execute(&self.pool).await?;
         Ok(())
     }
+}
+
+/// Failed tries of one write. A disk that is full for hours must not fill what is left of it with log lines.
+#[derive(Default)]
+struct Tries(u32);
+
+impl Tries {
+    /// One more has failed; true for the first, second, fourth, eighth …
+    fn worth_a_line(&mut self) -> bool {
+        self.0 = self.0.saturating_add(1);
+        self.0.is_power_of_two()
+    }
+}
+
+/// Whether a connection that comes back can be used again. SQLite ends a transaction by itself when the disk is full, but sqlx goes on
+/// to count it as open and refuses to begin another one on that connection, for ever.
+async fn is_sound(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // What rolls back a dropped transaction waits in the connection's queue.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// The database file, readable by this user only, in a directory of the same kind. A directory that stands already stays as its owner
@@ -266,21 +293,35 @@ mod tests {
         std::fs::remove_dir_all(dir).unwrap();
     }
 
+    /// Bounds the file's size on every connection: SQLite then fails as on a full disk.
+    async fn bound_pages(store: &Store, pages: u32) {
+        let mut connections = vec![];
+        for _ in 0..CONNECTIONS {
+            let mut connection = store.pool.acquire().await.unwrap();
+            let pragma = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+            sqlx::query(pragma).fetch_one(&mut *connection).await.unwrap();
+            connections.push(connection);
+        }
+    }
+
     #[tokio::test]
     async fn writes_work_again_once_a_full_disk_has_room() {
         let dir = testing::dir();
         let store = Store::open(&dir).await.unwrap();
         let id = store.create(&named("a")).await.unwrap().id;
-        // One connection so far: SQLite's own bound on the file's size fails as a full disk does.
-        sqlx::query("PRAGMA max_page_count = 1").fetch_one(&store.pool).await.unwrap();
         let long = |fields: &mut StreamFields| {
             fields.client_entity_data = Some("x".repeat(100_000));
             Ok::<_, ()>(())
         };
-        let refused = store.edit(id, long).await.unwrap_err().to_string();
-        assert!(refused.contains("full"), "{refused}");
-        sqlx::query("PRAGMA max_page_count = 1000000").fetch_one(&store.pool).await.unwrap();
-        store.edit(id, long).await.unwrap().unwrap().unwrap();
+        for _ in 0..2 * CONNECTIONS {
+            bound_pages(&store, 1).await;
+            let refused = store.edit(id, long).await.unwrap_err().to_string();
+            assert!(refused.contains("full"), "{refused}");
+        }
+        bound_pages(&store, 1_000_000).await;
+        for _ in 0..2 * CONNECTIONS {
+            store.edit(id, long).await.unwrap().unwrap().unwrap();
+        }
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -6,10 +6,10 @@ use weir_media::id::StreamId;
 use weir_media::package::Numbers;
 
 use super::stream::key;
-use super::{Store, StoreError};
+use super::{RETRY, Store, StoreError, Tries};
 use crate::shelf::{NumberStore, Reservation};
 
-/// Reservations that wait for the disk. A stream has one at a time, and asks again for one that was dropped.
+/// Reservations that wait for the disk. A stream has one at a time, one more per broadcast, and asks again for one that was dropped.
 const CAPACITY: usize = 1024;
 
 impl Store {
@@ -39,7 +39,7 @@ impl Store {
     }
 }
 
-/// The shelf's way to the store: one task writes, so that no pipeline waits for the disk.
+/// The shelf's way to the store: one task writes, and tries on while the disk is full, so that no pipeline waits for the disk.
 #[derive(Debug)]
 pub struct NumberKeeper {
     queue: mpsc::Sender<(StreamId, Numbers, Reservation)>,
@@ -51,10 +51,17 @@ impl NumberKeeper {
         let (queue, mut orders) = mpsc::channel::<(StreamId, Numbers, Reservation)>(CAPACITY);
         let writer = tokio::spawn(async move {
             while let Some((stream, numbers, reservation)) = orders.recv().await {
-                match store.save_numbers(stream, numbers).await {
-                    Ok(()) => reservation.confirm(),
-                    Err(error) => tracing::error!(%stream, %error, "cannot reserve sequence numbers"),
+                let mut tries = Tries::default();
+                while let Err(error) = store.save_numbers(stream, numbers).await {
+                    if tries.worth_a_line() {
+                        tracing::error!(%stream, %error, "cannot reserve sequence numbers, trying on");
+                    }
+                    if orders.is_closed() {
+                        return;
+                    }
+                    tokio::time::sleep(RETRY).await;
                 }
+                reservation.confirm();
             }
         });
         (Self { queue }, writer)

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -13,7 +12,7 @@ use weir_actors::event::{EventKind, EventSink, StreamEvent};
 use weir_media::id::StreamId;
 
 use super::stream::{Mark, key, mark, ms};
-use super::{Store, StoreError};
+use super::{RETRY, Store, StoreError, Tries};
 
 /// Events that wait for the disk.
 const CAPACITY: usize = 4096;
@@ -21,8 +20,6 @@ const CAPACITY: usize = 4096;
 const BATCH: usize = 256;
 /// Events kept: about a month of a busy node.
 const KEPT: i64 = 200_000;
-/// Time between two tries when the store refuses.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// The tree's end of the outbox.
 #[derive(Debug)]
@@ -60,8 +57,11 @@ impl EventSink for Outbox {
 async fn write(store: Store, mut events: mpsc::Receiver<StreamEvent>) {
     let mut batch = Vec::with_capacity(BATCH);
     while events.recv_many(&mut batch, BATCH).await > 0 {
+        let mut tries = Tries::default();
         while let Err(error) = store.append(&batch).await {
-            tracing::error!(%error, waiting = batch.len(), "cannot write events");
+            if tries.worth_a_line() {
+                tracing::error!(%error, waiting = batch.len(), "cannot write events, trying on");
+            }
             if events.is_closed() {
                 return;
             }
@@ -136,7 +136,7 @@ fn consequence(kind: &EventKind) -> Option<Mark> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use weir_media::id::Slot;
 
