@@ -8,6 +8,7 @@
 //! id, time            names and units
 //! codec, access_unit  compressed media and its decoder configuration
 //! ladder, grid        what is made of an input: renditions, and the raster of segments and parts
+//! align               how far apart two inputs of one programme are, by their sound
 //! feed                the bounded queue between one publisher and one worker
 //! pipeline, protocol  the seam to the media worker: trait and events, messages on its socket
 //! rtmp, flv           wire formats of RTMP push
@@ -15,6 +16,7 @@
 //! ```
 
 pub mod access_unit;
+pub mod align;
 pub mod codec;
 pub mod feed;
 pub mod flv;
