@@ -264,12 +264,8 @@ mod tests {
 
     #[test]
     fn a_raster_that_nothing_can_be_divided_by_is_no_message() {
-        let output = Output {
-            grid: Grid::new(FrameRate::whole(30)),
-            renditions: vec![],
-            audio_bitrate_kbps: 128,
-            epoch_ns: 0,
-        };
+        let output =
+            Output { grid: Grid::new(FrameRate::whole(30)), renditions: vec![], audio_bitrate_kbps: 128, epoch_ns: 0 };
         let mut wire = vec![];
         encode(&FromWorker::Output(output), &mut wire).unwrap();
         assert_eq!(wire[5..9], [30, 1, 48, 12], "frame rate, segment, part");
