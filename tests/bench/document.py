@@ -7,6 +7,8 @@ import platform
 import statistics
 import time
 
+import takeover
+
 # Column: names of the servers whose results stand in it.
 COLUMNS = {
     "Weir": ["Weir"],
@@ -16,7 +18,7 @@ COLUMNS = {
     "node-media-server": ["node-media-server"],
     "xiu": ["xiu"],
 }
-NEVER = "never"  # a figure for what did not happen while it was watched
+NEVER = float("inf")  # a figure for what did not happen while it was watched
 
 
 @dataclasses.dataclass
@@ -86,13 +88,13 @@ class Row:
 
 def spread(values, digits):
     """Median, and lowest and highest and how many where there is more than one."""
-    never, numbers = values.count(NEVER), [value for value in values if value != NEVER]
-    if never:
-        return f"never, {never} of {len(values)}" if numbers else f"never (n {never})"
-    median = f"**{statistics.median(numbers):.{digits}f}**"
-    if len(numbers) == 1:
-        return f"{median} (n 1)"
-    return f"{median} ({min(numbers):.{digits}f}–{max(numbers):.{digits}f}, n {len(numbers)})"
+    def shown(value):
+        return f"> {takeover.WATCH}" if value == NEVER else f"{value:.{digits}f}"
+    # The higher of the middle two, where half of the time it never happened.
+    median = statistics.median_high(values) if NEVER in values else statistics.median(values)
+    if min(values) == max(values):
+        return f"**{shown(median)}** (n {len(values)})"
+    return f"**{shown(median)}** ({shown(min(values))}–{shown(max(values))}, n {len(values)})"
 
 
 def percentile_95(values):
@@ -109,7 +111,11 @@ def many(key):
 
 def after(how, key):
     """A figure of the takeover; what never came is told, as it is the worst of all figures."""
-    return lambda figures: [NEVER if figures[how][key] is None else figures[how][key]]
+    def told(figures):
+        seen = figures[how]
+        open_ended = key == "no_new_media" and not seen["recovered"]
+        return [NEVER if seen[key] is None or open_ended else seen[key]]
+    return told
 
 
 def playlist(how):
