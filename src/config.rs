@@ -205,7 +205,7 @@ pub struct Limits {
     pub connect_burst: u32,
     /// Sockets of one address that have not shown a token yet.
     pub preauth_per_address: u32,
-    /// All sockets that have not shown a token yet; the oldest are closed first.
+    /// All sockets that have not shown a token yet; over it the address with the most gives up its oldest.
     pub preauth_total: u32,
     /// Streams with `active` = true; 0 sets no limit.
     pub max_streams: u32,
@@ -384,7 +384,7 @@ impl Default for Limits {
         Self {
             connect_every: Duration::from_secs(10),
             connect_burst: 3,
-            preauth_per_address: 64,
+            preauth_per_address: 4096,
             preauth_total: 4096,
             max_streams: 0,
         }

@@ -11,6 +11,7 @@ pub mod health;
 pub mod openapi;
 pub mod ops;
 pub mod player;
+pub mod process;
 pub mod quality_sets;
 pub mod streams;
 mod trace;
@@ -142,6 +143,7 @@ fn operations() -> impl HttpServiceFactory {
     web::scope("/ops")
         .wrap(from_fn(auth::require_key))
         .service(resource("/tree", "GET").route(web::get().to(ops::tree)))
+        .service(resource("/process", "GET").route(web::get().to(process::process)))
         .service(resource("/streams", "GET").route(web::get().to(ops::streams)))
         .service(resource("/streams/{id}", "GET").route(web::get().to(ops::stream)))
         .service(resource("/streams/{id}/reset_push_token", "POST").route(web::post().to(ops::reset_push_token)))

@@ -4,6 +4,7 @@ pub mod api_key;
 pub mod cli;
 pub mod config;
 pub mod control;
+mod descriptors;
 pub mod doctor;
 pub mod http;
 pub mod server;

@@ -25,6 +25,7 @@ use weir_pipelines::host::{self, HostConfig, WorkerPipelines};
 use crate::api_key::{self, ApiKey, ApiKeyError};
 use crate::config::{Config, Listen};
 use crate::control;
+use crate::descriptors;
 use crate::http::{self, Api};
 use crate::shelf::Shelf;
 use crate::store::numbers::NumberKeeper;
@@ -40,7 +41,7 @@ const HTTP_DRAIN: u64 = 3;
 /// Longest wait for the last events and numbers to be written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
 /// Largest address backlog a door keeps.
-const BACKLOG: u32 = 1_024;
+const BACKLOG: u32 = 4_096;
 
 /// Why the server cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +135,7 @@ pub async fn run(
     let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, Arc::new(root.clone()), heartbeat);
 
     let readiness = api.readiness.clone();
-    let server = http_socket.map(|socket| listen(socket, api, shelf.clone())).transpose()?;
+    let server = http_socket.map(|socket| listen(socket, api, shelf.clone(), media)).transpose()?;
     readiness.ready();
     announce(&config, &key);
 
@@ -215,7 +216,7 @@ fn tree_config(config: &Config) -> TreeConfig {
 fn rtmp_door(config: &Config, socket: TcpListener, runtime: Handle) -> Result<Door, ServeError> {
     let limits = rtmp::RtmpLimits {
         preauth_per_address: config.limits.preauth_per_address as usize,
-        preauth_total: config.limits.preauth_total as usize,
+        preauth_total: descriptors::strangers(config.limits.preauth_total as usize, descriptors::raise()?),
         ..rtmp::RtmpLimits::default()
     };
     let name = socket.local_addr()?.to_string();
@@ -233,10 +234,11 @@ fn rtmp_door(config: &Config, socket: TcpListener, runtime: Handle) -> Result<Do
 
 type Running = (actix_web::dev::ServerHandle, actix_rt::task::JoinHandle<std::io::Result<()>>);
 
-fn listen(socket: TcpListener, api: Api, shelf: Arc<Shelf>) -> Result<Running, ServeError> {
-    let shelf = web::Data::from(shelf);
+fn listen(socket: TcpListener, api: Api, shelf: Arc<Shelf>, media: Handle) -> Result<Running, ServeError> {
+    let (shelf, media) = (web::Data::from(shelf), web::Data::new(media));
     let server = HttpServer::new(move || {
         App::new()
+            .app_data(media.clone())
             .configure(http::routes(api.clone(), shelf.clone()))
             .wrap(from_fn(http::guard_plain))
             .wrap(from_fn(http::trace))

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{health, ops, quality_sets, streams};
+use super::{health, ops, process, quality_sets, streams};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +19,7 @@ use super::{health, ops, quality_sets, streams};
         quality_sets::list,
         quality_sets::set_default,
         ops::tree,
+        process::process,
         ops::streams,
         ops::stream,
         ops::reset_push_token,

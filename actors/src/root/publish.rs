@@ -80,16 +80,15 @@ impl Root {
         stream.map(|stream| stream.spec.id).ok_or(Refusal::NotAuthorized { known: false })
     }
 
-    /// Each refusal is kept where the stream's operator looks; of unknown ids only in the log.
+    /// Refusals are kept where the stream's operator looks; those of unknown ids are in the door's log only.
     fn note_refusal(&self, stream: Option<StreamId>, whom: &str, refusal: &Refusal) {
         let text = match refusal {
             // Without the time, which differs with every try.
             Refusal::RateLimited { .. } => format!("refused {whom}: too many connections"),
             refusal => format!("refused {whom}: {refusal}"),
         };
-        match stream.and_then(|id| self.streams.get(&id)) {
-            Some(stream) => stream.journal.note_once(text),
-            None => tracing::info!("{text}"),
+        if let Some(stream) = stream.and_then(|id| self.streams.get(&id)) {
+            stream.journal.note_once(text);
         }
     }
 }

@@ -1,0 +1,54 @@
+//! How many files and sockets the process may have open at once.
+//!
+//! Services are started with a soft limit of 1024 as a rule, which is meant for programs that use `select`, not for this one.
+
+use std::io;
+
+/// Raises the process's own soft limit to the hard one; returns it.
+pub fn raise() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `getrlimit` writes one struct that outlives the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `setrlimit` reads one struct that outlives the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// How many strangers a door may hold when `wanted` are configured and `limit` descriptors are allowed: at most half of them, so that
+/// a flood leaves enough for publishers, viewers, workers and the database.
+pub fn strangers(wanted: usize, limit: u64) -> usize {
+    let most = usize::try_from(limit / 2).unwrap_or(usize::MAX);
+    if wanted > most {
+        tracing::warn!(
+            limit,
+            "limits.preauth_total is {wanted}, but the limit of open files (RLIMIT_NOFILE) allows {most} only"
+        );
+    }
+    wanted.min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        let limit = raise().unwrap();
+        assert_eq!(raise().unwrap(), limit);
+        let shown = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let line = shown.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let limits: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        assert_eq!(limits, [limit, limit]);
+    }
+
+    #[test]
+    fn strangers_leave_half_of_the_descriptors() {
+        assert_eq!(strangers(4096, 1 << 20), 4096);
+        assert_eq!(strangers(4096, 1024), 512);
+    }
+}
