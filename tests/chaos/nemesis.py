@@ -94,8 +94,8 @@ class Nemesis:
         self.threads, self.failures = [], []
 
     def run(self, schedule):
-        """Comes back when the last fault has ended."""
-        began = time.monotonic() - self.history.now()
+        """Carries out a schedule that begins now; comes back when its last fault has ended."""
+        began = time.monotonic()
         for fault in schedule:
             time.sleep(max(0.0, began + fault.at - time.monotonic()))
             thread = threading.Thread(target=self.carry_out, args=(fault,), daemon=True)

@@ -83,7 +83,7 @@ class Run:
         for publisher in self.publishers.values():
             publisher.start()
         for stream in self.streams.values():
-            wait_until("playable HLS and DASH", 30, lambda: all(
+            wait_until("playable HLS and DASH", 60, lambda: all(
                 self.weir.http.get(stream[field])[0] == 200 for field in ("hls_cmaf_url", "dash_url")))
         for name, stream in self.streams.items():
             manifests = recorder.Manifests(self.history, name, stream)
@@ -94,9 +94,10 @@ class Run:
                          recorder.Processes(self.history, self.weir, self.weir.program)]
         for watch in self.watches:
             watch.start()
+        self.playing = self.history.now()
 
     def sleep_until(self, at):
-        time.sleep(max(0.0, at - self.history.now()))
+        time.sleep(max(0.0, self.playing + at - self.history.now()))
 
     def rewind(self):
         """Numbers go back: what the law forbids."""
@@ -112,7 +113,7 @@ class Run:
         if self.options.rewind:
             self.sleep_until(10)
             self.weir.before_restart = self.rewind
-            self.wish(Fault(1, 10.0, "server_kill", None))
+            self.wish(Fault(1, 0.0, "server_kill", None))
             self.sleep_until(self.options.seconds)
         else:
             Nemesis(self.history, self.weir, self.publishers, self.streams).run(self.faults)

@@ -213,6 +213,13 @@ class Broken(unittest.TestCase):
                 self.playlists(file=file, after=25)[0]["st"] = 503
                 self.reported("manifests_answer", file)
 
+    def test_a_blocking_reload_without_patience(self):
+        answer = self.playlists(file="media_0.m3u8", after=25)[0]
+        answer |= {"st": 503, "q": "?_HLS_msn=1", "t": answer["t1"] - 6.1}
+        self.assertEqual(violations(self.records, "manifests_answer"), [])
+        answer["t"] = answer["t1"] - 1
+        self.reported("manifests_answer")
+
     def test_a_404_after_the_first_200_of_a_new_server(self):
         self.playlists(file="media_1.m3u8", after=scene.BACK + 1)[0]["st"] = 404
         self.reported("manifests_answer")

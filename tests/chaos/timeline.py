@@ -8,6 +8,8 @@ from model import date, run_of
 ROUNDING = 2e-5  # playlists say durations with five decimals
 AAC_FRAME = 1024 / 48000
 DASH = {"": "urn:mpeg:dash:schema:mpd:2011"}
+LONGEST_HOLE = 10.0  # seconds that the output makes up for; longer ones begin a broadcast
+PATIENCE = 6.0  # seconds, three target durations: a blocking reload that got no media by then answers 503 (RFC 8216bis 6.2.5.2)
 LINGER_EARLY, LINGER_LATE = 1.0, 6.0  # tolerance of the end of a broadcast, seconds
 
 
@@ -91,13 +93,15 @@ def discontinuities_where_due(history, count):
 def broadcasts_go_on(history, count):
     """A new broadcast begins only after the server went, the encoder stayed away, or over 10 s could not be made."""
     for stream in history.streams:
-        first_seen, last_seen, dates = {}, {}, {}
-        for of, _, poll, segment in segments(history):
+        first_seen, last_seen, begins, dates = {}, {}, {}, {}
+        for of, file, poll, segment in segments(history):
             if of == stream:
+                begins[segment.run] = min(begins.get(segment.run, segment.date), segment.date)
                 first_seen[segment.run] = min(first_seen.get(segment.run, poll.t1), poll.t1)
                 if poll.playlist.segments[-1].run == segment.run:
                     last_seen[segment.run] = max(last_seen.get(segment.run, 0), poll.t1)
-                dates.setdefault(segment.run, []).append(segment.date)
+                newest = dates.setdefault(segment.run, {})
+                newest[file] = max(newest.get(file, 0), segment.date)
         runs = sorted(first_seen)
         for before, after in zip(runs, runs[1:]):
             count()
@@ -105,7 +109,8 @@ def broadcasts_go_on(history, count):
             reason = any(begin <= window[1] and back >= first_seen[before] for begin, back in history.gone[stream]
                          if begin >= first_seen[before] and begin <= window[1])
             reason = reason or any(begin <= window[1] <= end + 20 for begin, end in history.away[stream])
-            if not reason and min(dates[after]) - max(dates[before]) <= 10:
+            # The hole counts from the rendition that was furthest behind; its last segment's date is that of its begin.
+            if not reason and begins[after] - min(dates[before].values()) <= LONGEST_HOLE:
                 yield first_seen[after], f"{stream}: broadcast {after} follows {before} without a reason"
 
 
@@ -284,11 +289,12 @@ def listed_can_be_had(history, count):
 
 
 def manifests_answer(history, count):
-    """A manifest that has answered 200 answers 200. Only from a server's end to new media: no answer, or 404 for one second."""
+    """A manifest that has answered 200 answers 200. Only from a server's end to new media: no answer, or 404 for one second. A blocking
+    reload may run out of patience: that there was no media for so long is another law's matter."""
     for (stream, file), polls in history.polls.items():
         for poll in polls:
             count()
-            if poll.status == 200:
+            if poll.status == 200 or (poll.status == 503 and poll.blocking and poll.t1 - poll.t >= PATIENCE):
                 continue
             if not history.is_gone(stream, poll.t, poll.t1):
                 yield poll.t1, f"{stream}/{file} answered {poll.status} after {poll.t1 - poll.t:.2f} s"
