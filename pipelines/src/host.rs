@@ -11,6 +11,7 @@
 //! ```
 
 mod driver;
+mod forker;
 mod process;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use weir_media::pipeline::{BroadcastSpec, OutputSink, Pipeline, PipelineEvent, P
 use weir_media::protocol::H264Encoder;
 
 use driver::{Command, Driver};
+use forker::Forker;
 
 pub use process::confine;
 
@@ -58,12 +60,13 @@ pub struct WorkerPipelines {
     config: Arc<HostConfig>,
     open: OpenSink,
     runtime: Handle,
+    forker: Forker,
 }
 
 impl WorkerPipelines {
     /// `runtime` runs the drivers; it has to be a multi-thread runtime that outlives all broadcasts.
     pub fn new(config: HostConfig, open: OpenSink, runtime: Handle) -> Self {
-        Self { config: Arc::new(config), open, runtime }
+        Self { config: Arc::new(config), open, forker: Forker::new(runtime.clone()), runtime }
     }
 }
 
@@ -72,7 +75,8 @@ impl PipelineFactory for WorkerPipelines {
         let sink = (self.open)(&spec);
         let pid = Arc::new(AtomicU32::new(0));
         let (commands, orders) = mpsc::channel(COMMANDS);
-        let driver = Driver::new(Arc::clone(&self.config), spec, sink, Arc::clone(&events), Arc::clone(&pid));
+        let forker = self.forker.clone();
+        let driver = Driver::new(Arc::clone(&self.config), forker, spec, sink, Arc::clone(&events), Arc::clone(&pid));
         self.runtime.spawn(driver.run(orders));
         Box::new(WorkerPipeline { commands, pid, events })
     }

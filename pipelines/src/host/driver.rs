@@ -18,6 +18,7 @@ use weir_media::id::{SessionId, Slot};
 use weir_media::pipeline::{BroadcastSpec, OutputSink, PipelineEvent, PipelineEvents};
 use weir_media::protocol::{self, FromWorker, Output, Resume, ToWorker, WorkerSpec};
 
+use super::forker::Forker;
 use super::{HostConfig, process};
 
 /// Orders that wait for the socket; they are rare, so a full channel means a worker that does not read.
@@ -45,6 +46,7 @@ pub enum Command {
 
 pub struct Driver {
     config: Arc<HostConfig>,
+    forker: Forker,
     spec: BroadcastSpec,
     sink: Arc<dyn OutputSink>,
     events: PipelineEvents,
@@ -71,12 +73,13 @@ struct Worker {
 impl Driver {
     pub fn new(
         config: Arc<HostConfig>,
+        forker: Forker,
         spec: BroadcastSpec,
         sink: Arc<dyn OutputSink>,
         events: PipelineEvents,
         pid: Arc<AtomicU32>,
     ) -> Self {
-        Self { config, spec, sink, events, pid, inputs: HashMap::new(), on_air: None, output: Arc::default() }
+        Self { config, forker, spec, sink, events, pid, inputs: HashMap::new(), on_air: None, output: Arc::default() }
     }
 
     /// Runs until the broadcast is finished or the handle is dropped.
@@ -86,7 +89,7 @@ impl Driver {
             let Some(running) = worker.as_mut() else {
                 match commands.recv().await {
                     None => return,
-                    Some(Command::Start) => worker = self.start(),
+                    Some(Command::Start) => worker = self.start().await,
                     Some(Command::Finish) => return self.ended("no worker was running".into()),
                     Some(command) => self.note(command, None),
                 }
@@ -149,8 +152,9 @@ impl Driver {
         }
     }
 
-    fn start(&mut self) -> Option<Worker> {
-        let (mut child, socket) = match process::spawn(&self.config, self.spec.stream) {
+    async fn start(&mut self) -> Option<Worker> {
+        let (config, stream) = (Arc::clone(&self.config), self.spec.stream);
+        let (mut child, socket) = match self.forker.run(move || process::spawn(&config, stream)).await {
             Ok(spawned) => spawned,
             Err(error) => {
                 let reason = format!("worker cannot be started: {error}");

@@ -18,7 +18,8 @@ const ADDRESS_SPACE: u64 = 16 << 30;
 /// Open files of a worker: plugins are mapped and closed, so it needs a few dozen.
 const OPEN_FILES: u64 = 256;
 
-/// Starts a worker. Its standard input is the media socket, its standard error comes back as lines.
+/// Starts a worker; for the thread of a [`super::forker::Forker`]. Its standard input is the media socket, its standard error comes back as
+/// lines.
 pub fn spawn(config: &HostConfig, stream: StreamId) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
