@@ -28,7 +28,7 @@ pub struct Head {
     pub segment: u64,
     /// Part number within it.
     pub part: u32,
-    /// Pictures or AAC frames.
+    /// Pictures or AAC frames that it lasts: one that was dropped prolongs the one before, also into the next part.
     pub frames: u32,
     /// Starts with a keyframe.
     pub independent: bool,
@@ -43,6 +43,8 @@ pub struct Cutter {
     grid: Grid,
     raster: Raster,
     open: Option<Head>,
+    /// Index of the first frame of `open`.
+    first: u64,
     complete: VecDeque<Head>,
     /// Frames seen so far.
     pub frames: u64,
@@ -62,25 +64,25 @@ pub enum Cut {
 impl Cutter {
     /// A cutter that has seen nothing.
     pub fn new(grid: Grid, raster: Raster) -> Self {
-        Self { grid, raster, open: None, complete: VecDeque::new(), frames: 0 }
+        Self { grid, raster, open: None, first: 0, complete: VecDeque::new(), frames: 0 }
     }
 
     /// The frame nearest to `pts`: its exact time, its exact end, and the cut in front of it.
     pub fn frame(&mut self, pts: u64, keyframe: bool) -> (u64, u64, Cut) {
-        let (start, end, (segment, part)) = match self.raster {
+        let (index, start, end, (segment, part)) = match self.raster {
             Raster::Video => {
                 let (rate, n) = (self.grid.frame_rate, frame_at(self.grid.frame_rate, pts));
-                (frame_pts(rate, n), frame_pts(rate, n + 1), self.grid.place(n))
+                (n, frame_pts(rate, n), frame_pts(rate, n + 1), self.grid.place(n))
             }
             Raster::Audio => {
                 let s = sample_at(pts);
-                (sample_pts(s), sample_pts(s + u64::from(AAC_FRAME)), self.grid.place_sample(s))
+                (self.frames, sample_pts(s), sample_pts(s + u64::from(AAC_FRAME)), self.grid.place_sample(s))
             }
         };
         self.frames += 1;
         let cut = match &mut self.open {
             Some(open) if (open.segment, open.part) == (segment, part) => {
-                open.frames += 1;
+                open.frames = lasting(self.first, index + 1);
                 return (start, end, Cut::None);
             }
             // A segment can only start with a keyframe; without one the muxer must not be told that it does.
@@ -88,7 +90,11 @@ impl Cutter {
             Some(_) => Cut::Part,
             None => Cut::None,
         };
+        if let Some(open) = &mut self.open {
+            open.frames = lasting(self.first, index);
+        }
         self.finish();
+        self.first = index;
         self.open = Some(Head { segment, part, frames: 1, independent: keyframe });
         (start, end, cut)
     }
@@ -102,6 +108,11 @@ impl Cutter {
     pub fn take(&mut self) -> Option<Head> {
         self.complete.pop_front()
     }
+}
+
+/// Frames between two indices. An encoder's output never goes back.
+fn lasting(first: u64, end: u64) -> u32 {
+    end.saturating_sub(first).try_into().unwrap_or(u32::MAX)
 }
 
 /// Cuts what enters `muxer`.
@@ -175,6 +186,18 @@ mod tests {
         cutter.finish();
         assert_eq!(cuts[..4], [(12, Cut::Part), (24, Cut::Part), (36, Cut::Part), (48, Cut::Segment)]);
         assert_eq!(heads(&mut cutter)[3..6], [(0, 3, 12, false), (1, 0, 12, true), (1, 1, 12, false)]);
+    }
+
+    #[test]
+    fn a_part_lasts_until_the_next_ones_first_picture() {
+        let grid = Grid::new(FrameRate::whole(30));
+        let mut cutter = Cutter::new(grid, Raster::Video);
+        // An encoder that is behind is not given every picture.
+        for n in (0..36u64).filter(|n| ![3, 4, 5, 12].contains(n)) {
+            cutter.frame(grid.frame_rate.frame_start_ns(n), n == 0);
+        }
+        cutter.finish();
+        assert_eq!(heads(&mut cutter), [(0, 0, 13, true), (0, 1, 11, false), (0, 2, 12, false)]);
     }
 
     #[test]
