@@ -29,6 +29,8 @@ pub struct Ticket {
 #[derive(Default)]
 struct State {
     next: u64,
+    /// Tickets that are held, also by those who were pushed out and have not noticed yet.
+    tickets: usize,
     strangers: HashMap<u64, (IpAddr, oneshot::Sender<()>)>,
     /// Each party's strangers; their numbers are in the order of arrival.
     parties: HashMap<IpAddr, BTreeSet<u64>>,
@@ -52,6 +54,7 @@ impl Gate {
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
+        state.tickets += 1;
         state.strangers.insert(number, (address, sender));
         state.change(address, |numbers| _ = numbers.insert(number));
         let surplus = if state.parties.get(&address).is_some_and(|numbers| numbers.len() > self.per_address) {
@@ -73,6 +76,12 @@ impl Gate {
         self.lock().strangers.len()
     }
 
+    /// Those who were pushed out and are still here: whoever lets in more should give them time to go.
+    pub fn leaving(&self) -> usize {
+        let state = self.lock();
+        state.tickets - state.strangers.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -89,7 +98,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.gate.lock().remove(self.number);
+        let mut state = self.gate.lock();
+        state.tickets -= 1;
+        state.remove(self.number);
     }
 }
 
@@ -145,9 +156,9 @@ mod tests {
         let mut second = gate.enter(here);
         let mut third = gate.enter(here);
         assert_eq!([&mut other, &mut first, &mut second, &mut third].map(is_shed), [false, true, false, false]);
-        assert_eq!(gate.strangers(), 3);
+        assert_eq!((gate.strangers(), gate.leaving()), (3, 1));
         drop((other, first, second, third));
-        assert_eq!(gate.strangers(), 0);
+        assert_eq!((gate.strangers(), gate.leaving()), (0, 0));
         let state = gate.lock();
         assert!(state.parties.is_empty() && state.ranks.is_empty());
     }

@@ -27,6 +27,10 @@ pub use connection::converse;
 /// How long to wait after an accept that failed, e.g. for lack of file descriptors: at once would fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Strangers that were pushed out and whose tasks have not run since: over it the accept loop lets them run before it goes on, so that
+/// their sockets do not add up.
+const LEAVING: usize = 64;
+
 /// Deadlines and caps of the door.
 #[derive(Clone, Copy, Debug)]
 pub struct RtmpLimits {
@@ -100,6 +104,9 @@ pub async fn serve(
                 let _ = socket.set_nodelay(true);
                 let ticket = gate.enter(peer.ip());
                 tokio::spawn(contained(peer, converse(socket, peer, host.clone(), ticket)));
+                if gate.leaving() > LEAVING {
+                    tokio::task::yield_now().await;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept RTMP connections for the moment");

@@ -85,9 +85,12 @@ where
                     %refusal, unlogged, "RTMP publisher refused");
             }
             if wire.session.reject(&refusal).is_ok() {
-                // A peer that is gone needs no good-bye.
-                let _ = wire.hang_up().await;
-                wire.linger().await;
+                let farewell = async {
+                    // A peer that is gone needs no good-bye.
+                    let _ = wire.hang_up().await;
+                    wire.linger().await;
+                };
+                tokio::select! { () = farewell => {}, () = ticket.shed() => {} }
             }
         }
     }
