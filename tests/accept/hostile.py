@@ -28,7 +28,7 @@ SOFT_DESCRIPTORS = 1024  # what most systems start a service with
 FIRST_TAGS = 10  # of a publish, the first picture among them
 ADMISSION_GOAL, GROWTH_GOAL = 1.0, 64  # seconds, MB
 LOG_GOAL = 20  # lines a second
-LINES_ADMITTED = 6  # of the log about one publisher that was let in, from its admission to its end
+LINES_ADMITTED = 4  # of the log about one publisher that was let in: twice its admission, twice its end
 # Publishing again and again from one address is what these lines do.
 OFTEN = '[limits]\nconnect_every = "100ms"\nconnect_burst = 1000\n[failover]\nlinger = "1s"\n'
 SPARE_DESCRIPTORS = 8  # that viewers' kept connections and the database may hold or not hold

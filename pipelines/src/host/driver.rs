@@ -34,6 +34,9 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// Longest line kept of a worker's standard error, bytes.
 const LAST_WORDS: usize = 400;
 
+/// Lines of a worker's standard error that are all logged; after them only some.
+const LOGGED_LINES: u64 = 50;
+
 /// What a handle orders.
 pub enum Command {
     Start,
@@ -388,10 +391,11 @@ impl Shelver {
     }
 }
 
-/// Logs the worker's standard error and returns its last line.
+/// Logs the worker's standard error and returns its last line. Of a talkative worker not all is logged: what it says depends on what
+/// encoders send.
 async fn last_words(stderr: Option<ChildStderr>, stream: weir_media::id::StreamId) -> Option<String> {
     let mut lines = BufReader::new(stderr?);
-    let (mut last, mut line) = (None, Vec::new());
+    let (mut last, mut line, mut said) = (None, Vec::new(), 0_u64);
     loop {
         line.clear();
         let read = (&mut lines).take(LAST_WORDS as u64).read_until(b'\n', &mut line).await;
@@ -400,7 +404,10 @@ async fn last_words(stderr: Option<ChildStderr>, stream: weir_media::id::StreamI
         }
         let text = String::from_utf8_lossy(&line).trim_end().to_string();
         if !text.is_empty() {
-            tracing::warn!(%stream, worker = %text, "worker says");
+            said += 1;
+            if said <= LOGGED_LINES || said.is_power_of_two() {
+                tracing::warn!(%stream, worker = %text, said, "worker says");
+            }
             last = Some(text);
         }
     }
