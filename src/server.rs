@@ -147,9 +147,11 @@ pub async fn run(
     }
     sweeper.abort();
     readiness.draining();
+    shelf.leave();
     if root.send(Drain).await.is_err() && dead.is_none() {
         tracing::error!("the supervision tree is gone before its drain");
     }
+    shelf.dismiss();
     if let Some((handle, running)) = server {
         handle.stop(true).await;
         running.await.map_err(std::io::Error::other)??;

@@ -26,6 +26,14 @@ const BELLS: usize = 16;
 /// See [`Shelf::lingering`].
 const LINGER: Duration = Duration::from_secs(60);
 
+/// How far the server is on its way down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Leaving,
+    Left,
+}
+
 /// Where the next numbers of streams are kept.
 pub trait NumberStore: Send + Sync {
     /// Stores `numbers` for `stream`, then confirms the reservation; dropping it says that storing failed, and a part that comes a second
@@ -73,13 +81,15 @@ pub struct Shelf {
     linger: Duration,
     ended_retention: Duration,
     waiting: Arc<Semaphore>,
+    phase: Arc<watch::Sender<Phase>>,
 }
 
 impl Shelf {
     /// An empty shelf. What has ended stays for `ended_retention`.
     pub fn new(store: Arc<dyn NumberStore>, ended_retention: Duration) -> Self {
         let waiting = Arc::new(Semaphore::new(MAX_WAITING));
-        Self { channels: RwLock::default(), store, linger: LINGER, ended_retention, waiting }
+        let phase = Arc::new(watch::Sender::new(Phase::Serving));
+        Self { channels: RwLock::default(), store, linger: LINGER, ended_retention, waiting, phase }
     }
 
     /// Sets how long a broadcast whose pipeline died without ending it waits for the next one before it counts as ended.
@@ -141,6 +151,17 @@ impl Shelf {
         }
     }
 
+    /// The server goes down. Pipelines that end now end for its sake: their playlists stay open, because encoders and players go on
+    /// with the next server.
+    pub fn leave(&self) {
+        self.phase.send_replace(Phase::Leaving);
+    }
+
+    /// Nothing more will come: whoever waits for media is told so at once.
+    pub fn dismiss(&self) {
+        self.phase.send_replace(Phase::Left);
+    }
+
     /// Room to wait for media; `None` when too many do.
     pub fn waiter(&self) -> Option<OwnedSemaphorePermit> {
         self.waiting.clone().try_acquire_owned().ok()
@@ -152,7 +173,7 @@ impl Shelf {
 
     fn channel(&self, stream: StreamId, numbers: impl FnOnce() -> Numbers) -> Arc<Channel> {
         let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
-        channels.entry(stream).or_insert_with(|| Arc::new(Channel::new(stream, self.store.clone(), numbers()))).clone()
+        channels.entry(stream).or_insert_with(|| Arc::new(Channel::new(stream, self, numbers()))).clone()
     }
 }
 
@@ -170,6 +191,7 @@ pub struct Channel {
     state: Mutex<State>,
     /// Rung for a track's new part, all of them for what concerns more than one track.
     bells: [watch::Sender<()>; BELLS],
+    phase: Arc<watch::Sender<Phase>>,
 }
 
 struct State {
@@ -202,7 +224,7 @@ impl State {
 }
 
 impl Channel {
-    fn new(stream: StreamId, store: Arc<dyn NumberStore>, numbers: Numbers) -> Self {
+    fn new(stream: StreamId, shelf: &Shelf, numbers: Numbers) -> Self {
         let state = State {
             packager: Packager::new(numbers),
             generation: 0,
@@ -212,7 +234,8 @@ impl Channel {
             reserving: None,
             refused: None,
         };
-        Self { stream, store, state: Mutex::new(state), bells: std::array::from_fn(|_| watch::Sender::new(())) }
+        let bells = std::array::from_fn(|_| watch::Sender::new(()));
+        Self { stream, store: shelf.store.clone(), state: Mutex::new(state), bells, phase: shelf.phase.clone() }
     }
 
     /// Looks at the packager. Short: writers wait.
@@ -220,7 +243,8 @@ impl Channel {
         look(&mut self.lock().packager)
     }
 
-    /// Looks at the packager now and at every change that concerns `track`, until `look` finds something; `None` at the deadline.
+    /// Looks at the packager now and at every change that concerns `track`, until `look` finds something; `None` at the deadline
+    /// and when the server has no more to give.
     pub async fn wait<T>(
         &self,
         track: u8,
@@ -228,12 +252,16 @@ impl Channel {
         mut look: impl FnMut(&mut Packager) -> Option<T>,
     ) -> Option<T> {
         let mut bell = self.bells[usize::from(track) % BELLS].subscribe();
+        let mut phase = self.phase.subscribe();
         loop {
             bell.borrow_and_update();
             if let Some(found) = self.read(&mut look) {
                 return Some(found);
             }
-            tokio::time::timeout_at(deadline, bell.changed()).await.ok()?.ok()?;
+            tokio::select! {
+                rung = tokio::time::timeout_at(deadline, bell.changed()) => rung.ok()?.ok()?,
+                _ = phase.wait_for(|phase| *phase == Phase::Left) => return None,
+            }
         }
     }
 
@@ -353,8 +381,9 @@ impl OutputSink for BroadcastSink {
     }
 
     fn end(&self) {
+        let over = *self.channel.phase.borrow() == Phase::Serving;
         self.write(None, |state| {
-            if state.begun {
+            if state.begun && over {
                 state.packager.end();
             }
             state.fed = false;

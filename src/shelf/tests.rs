@@ -53,6 +53,23 @@ fn a_dropped_sink_leaves_the_playlist_open_and_a_stale_one_writes_nothing() {
     assert!(!playlist(&shelf.find(STREAM).unwrap()).contains("#EXT-X-ENDLIST"));
 }
 
+#[tokio::test]
+async fn a_server_that_goes_down_leaves_playlists_open_and_nobody_waiting() {
+    let shelf = shelf();
+    let sink = begin(&shelf);
+    segments(&sink, 0..2);
+    let channel = shelf.find(STREAM).unwrap();
+    shelf.leave();
+    sink.end();
+    assert!(!playlist(&shelf.find(STREAM).unwrap()).contains("#EXT-X-ENDLIST"));
+    let far = Instant::now() + Duration::from_secs(3_600);
+    let waiting = tokio::spawn(async move { channel.wait(0, far, |_| None::<()>).await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    shelf.dismiss();
+    assert_eq!(waiting.await.unwrap(), None);
+}
+
 #[test]
 fn a_broadcast_that_nobody_owns_ends_after_the_linger() {
     let shelf = shelf().lingering(Duration::ZERO);

@@ -305,8 +305,7 @@ def manifests_answer(history, count):
 
 
 def ends_only_after_the_linger(history, count):
-    """ENDLIST comes when no media came for the linger, in every playlist, and when the server is told to go; at no other time."""
-    drains = [(fault.begin, fault.end + 15) for fault in history.faults if fault.kind == "server_term"]
+    """ENDLIST comes when no media came for the linger, in every playlist; at no other time, not even when the server is told to go."""
     linger = history.meta["linger"]
     for stream in history.streams:
         due = [(begin + linger - LINGER_EARLY, end + 20) for begin, end in history.away[stream]]
@@ -314,7 +313,7 @@ def ends_only_after_the_linger(history, count):
             ended = [poll for poll in history.answered(stream, file) if poll.playlist.ended]
             for poll in ended:
                 count()
-                allowed = any(begin <= poll.t1 <= end for begin, end in drains + due)
+                allowed = any(begin <= poll.t1 <= end for begin, end in due)
                 if not allowed:
                     yield poll.t1, f"{stream}/{file} has an ENDLIST"
             for begin, end in history.away[stream]:
