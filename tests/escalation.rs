@@ -49,7 +49,7 @@ fn a_door_that_keeps_dying_ends_the_process() {
     std::fs::create_dir_all(&data).unwrap();
     let config = data.join("config.toml");
     let text = format!(
-        "[http]\nlisten = \"{http}\"\n[rtmp]\nlisten = \"{rtmp}\"\n[srt]\nlisten = \"off\"\n[api]\nkey = \"1$test\"\n[data]\ndir = \"{}\"\n",
+        "[http]\nlisten = \"{http}\"\n[rtmp]\nlisten = \"{rtmp}\"\n[srt]\nlisten = \"off\"\n[api]\nkey = \"1$escalation\"\n[data]\ndir = \"{}\"\n",
         data.join("store").display()
     );
     std::fs::write(&config, text).unwrap();
