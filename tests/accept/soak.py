@@ -1,5 +1,6 @@
 """The line about time: thousands of short publishes beside one long stream, and nothing of the server grows."""
 
+import json
 import math
 import os
 import statistics
@@ -17,7 +18,7 @@ CYCLES, SECONDS = 2000, 1800
 STREAMS, ENCODERS = 8, 4  # that are published to in turn, and at once
 EVERY_NEW = 20  # of so many cycles one is on a stream made for it and deleted after it
 SAMPLE = 10.0  # seconds
-WARM_UP = 1 / 5  # of the run: caches fill, ended broadcasts lie on the shelf
+WARM_UP = 240.0  # seconds, half of a shorter run: playlists and caches fill, ended broadcasts come to lie on the shelf
 BLOCK = 6  # samples whose mean is one point of the regression, because neighbours are alike
 GROWTH_MB = 4.0  # by the slope over the run: what the allocator's moods come to
 LIMITS = '[limits]\nconnect_every = "1s"\nconnect_burst = 3\n[failover]\nlinger = "1s"\n'
@@ -80,7 +81,7 @@ class Cycler(threading.Thread):
             rtmp_push.send_media(connection, self.flv, 6, ending=playing)
             self.played += playing.on_air()
             if number % 3:  # one in three breaks off, as cables do
-                connection.send(rtmp_push.command("deleteStream", 6, None, 1))
+                connection.socket.sendall(rtmp_push.command("deleteStream", 6, None, 1))
         finally:
             connection.close()
 
@@ -137,16 +138,18 @@ class Samples(threading.Thread):
     def finish(self):
         self.ending.set()
         self.join()
+        (self.weir.dir / "samples.json").write_text(json.dumps(self.rows))
         if self.fault:
             raise Failed(f"sampling: {self.fault}")
 
     def steady(self):
-        return [row for row in self.rows if row["at"] > WARM_UP * self.rows[-1]["at"]]
+        return [row for row in self.rows if row["at"] > min(WARM_UP, self.rows[-1]["at"] / 2)]
 
 
 def trend(rows, what):
     """Slope per second of a figure by least squares over means of blocks, and half its 95 % confidence interval."""
-    blocks = [rows[at:at + BLOCK] for at in range(0, len(rows) - BLOCK + 1, BLOCK)]
+    size = max(1, min(BLOCK, len(rows) // 10))
+    blocks = [rows[at:at + size] for at in range(0, len(rows) - size + 1, size)]
     if len(blocks) < 4:
         raise Failed(f"{len(rows)} samples are too few for a slope")
     times = [statistics.mean(row["at"] for row in block) for block in blocks]
