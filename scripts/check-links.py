@@ -12,7 +12,7 @@ import sys
 from cargo_graph import ROOT
 
 # Made by building or running, so absent from a clean clone.
-GENERATED = re.compile(r"(^|/)(target|data|node_modules|web/dist|\.accept|\.venv)(/|$)")
+GENERATED = re.compile(r"(^|/)(target|data|node_modules|web/dist|\.accept|\.bench|\.venv)(/|$)")
 FILE_NAME = re.compile(r"^[\w.@-]+(/[\w.@-]+)*/?$")
 ENDINGS = (".rs", ".md", ".sh", ".py", ".toml", ".txt", ".ts", ".mjs", ".json", ".html", ".css", ".yml", ".sql")
 
