@@ -44,6 +44,8 @@ pub struct Placed {
     pub playable: bool,
     /// With this chunk this segment is complete in every rendition; its sequence number.
     pub segment: Option<u64>,
+    /// A part before this chunk never came and never will: nothing that this worker makes fits any more.
+    pub hole: bool,
 }
 
 /// Makes pipelines. One per process.

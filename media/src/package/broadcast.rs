@@ -172,6 +172,12 @@ impl Broadcast {
         true
     }
 
+    /// A part comes before its predecessor.
+    pub fn leaves_hole(&self, chunk: &Chunk) -> bool {
+        let track = self.tracks.get(usize::from(chunk.track)).filter(|track| track.init.is_some());
+        !self.ended && track.is_some_and(|track| (chunk.segment, chunk.part) > track.next)
+    }
+
     /// No more parts: what each track has of its last segment is that segment.
     pub fn end(&mut self) {
         self.ended = true;

@@ -90,7 +90,7 @@ fn write_dynamic(out: &mut String, broadcast: &Broadcast, now_ns: u64) -> fmt::R
 fn write_static(out: &mut String, broadcast: &Broadcast) -> fmt::Result {
     let end = broadcast.whole_segments();
     let oldest = broadcast.tracks.iter().map(|track| track.oldest()).max().unwrap_or(0);
-    let first = end.saturating_sub(LISTED_SEGMENTS).max(oldest);
+    let first = end.saturating_sub(LISTED_SEGMENTS).max(oldest).min(end);
     let grid = &broadcast.output.grid;
     let start = broadcast.slot_start_ns(first);
     let stop = broadcast

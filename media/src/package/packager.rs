@@ -139,14 +139,16 @@ impl Packager {
     pub fn chunk(&mut self, chunk: Chunk) -> Placed {
         let sequence = chunk.segment;
         let before = (self.visible().map(|visible| visible.first_sequence), self.settled());
+        let hole = self.broadcasts.back().is_some_and(|current| current.leaves_hole(&chunk));
         let taken = self.broadcasts.back_mut().is_some_and(|current| current.chunk(chunk));
         let Some(current) = self.broadcasts.back_mut().filter(|_| taken) else {
             self.dropped += 1;
-            return Placed::default();
+            return Placed { hole, ..Placed::default() };
         };
         self.numbers.next_sequence = self.numbers.next_sequence.max(current.first_sequence + sequence + 1);
         let (playable, whole) = (current.playable(), current.whole_segments());
         let placed = Placed {
+            hole,
             playable: playable && !current.told.0,
             segment: (playable && whole > current.told.1).then(|| current.first_sequence + whole - 1),
         };
@@ -164,10 +166,14 @@ impl Packager {
         placed
     }
 
-    /// The current broadcast is over.
+    /// The current broadcast is over, and so is what is still visible because the current one never became playable.
     pub fn end(&mut self) {
-        if let Some(current) = self.broadcasts.back_mut().filter(|current| !current.ended) {
-            current.end();
+        let mut ended = false;
+        for broadcast in self.broadcasts.iter_mut().filter(|broadcast| !broadcast.ended) {
+            broadcast.end();
+            ended = true;
+        }
+        if ended {
             self.turned();
         }
     }

@@ -103,7 +103,7 @@ impl<'a> List<'a> {
         let (oldest, newest) = (chain.first()?, *chain.last()?);
         let end = newest.first_sequence + newest.shown(&newest.tracks[index]).0;
         let available = oldest.first_sequence + oldest.tracks[index].oldest();
-        Some(Self { chain, newest, index, first: end.saturating_sub(LISTED_SEGMENTS).max(available), end })
+        Some(Self { chain, newest, index, first: end.saturating_sub(LISTED_SEGMENTS).max(available).min(end), end })
     }
 
     /// Whole seconds that no segment exceeds. All frame rates come to the same, so it never changes.

@@ -256,7 +256,7 @@ fn nothing_is_served_before_every_rendition_has_a_part() {
     assert!(packager.master().is_none() && packager.playlist(0).is_none() && packager.mpd(EPOCH_NS).is_none());
     assert!(packager.delta(0).is_none());
     assert_eq!(packager.segment(0, 0, 0), Lookup::Missing);
-    assert_eq!(packager.chunk(worker.chunk(2, (0, 0))), Placed { playable: true, segment: None });
+    assert_eq!(packager.chunk(worker.chunk(2, (0, 0))), Placed { playable: true, ..Placed::default() });
     assert!(packager.master().is_some() && packager.playlist(2).is_some() && packager.mpd(EPOCH_NS).is_some());
     assert!(packager.playlist(3).is_none());
 }
@@ -380,7 +380,7 @@ fn a_resumed_worker_may_overlap_but_not_leave_a_hole() {
     packager.init(0, Bytes::from_static(b"another avcC\x01\x64\x00\x28"));
     let again = Chunk { data: Bytes::from_static(b"again"), ..worker.chunk(0, (1, 2)) };
     assert_eq!(packager.chunk(again), Placed::default());
-    assert_eq!(packager.chunk(worker.chunk(0, (2, 0))), Placed::default());
+    assert_eq!(packager.chunk(worker.chunk(0, (2, 0))), Placed { hole: true, ..Placed::default() });
     assert_eq!((packager.dropped(), text(&mut packager, 0)), (2, before));
     packager.chunk(worker.chunk(1, (1, 2)));
     worker.next = (1, 3);
@@ -491,6 +491,37 @@ fn nothing_is_shown_beyond_what_is_stored_as_reserved() {
     let wanted = packager.wanted().unwrap();
     packager.confirm(wanted);
     assert_eq!(read(&text(&mut packager, 0)).segments.last().unwrap().0, fed - 1);
+}
+
+#[test]
+fn a_store_that_stays_silent_stops_the_output_and_breaks_nothing() {
+    let mut packager = Packager::default();
+    let worker = Worker::start(&mut packager, output(30.0, 1));
+    // Until all that may be listed is so old that it is gone.
+    for place in (0..RESERVED_AHEAD + 60).flat_map(|segment| (0..4).map(move |part| (segment, part))) {
+        for track in 0..2 {
+            packager.chunk(worker.chunk(track, place));
+        }
+    }
+    for track in 0..2 {
+        assert!(text(&mut packager, track).contains(&format!("#EXT-X-MEDIA-SEQUENCE:{RESERVED_AHEAD}\n")));
+        assert!(packager.delta(track).is_some());
+    }
+    assert!(!mpd_text(&mut packager, 0).is_empty());
+    packager.end();
+    assert!(!mpd_text(&mut packager, 0).is_empty() && text(&mut packager, 0).ends_with("#EXT-X-ENDLIST\n"));
+}
+
+#[test]
+fn what_is_visible_ends_although_the_current_broadcast_never_was() {
+    let mut packager = Packager::default();
+    let mut worker = Worker::start(&mut packager, output(30.0, 1));
+    confirm(&mut packager);
+    worker.steps(&mut packager, 16);
+    packager.begin(&output(30.0, 1));
+    assert!(!packager.ended());
+    packager.end();
+    assert!(packager.ended() && text(&mut packager, 0).ends_with("#EXT-X-ENDLIST\n"));
 }
 
 #[test]

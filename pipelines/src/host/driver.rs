@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use weir_media::feed::{Feed, FeedItem};
+use weir_media::grid::Grid;
 use weir_media::id::{SessionId, Slot};
 use weir_media::pipeline::{BroadcastSpec, OutputSink, PipelineEvent, PipelineEvents};
 use weir_media::protocol::{self, FromWorker, Output, Resume, ToWorker, WorkerSpec};
@@ -31,6 +32,8 @@ const FINISH: Duration = Duration::from_secs(2);
 const LONGEST_HOLE: Duration = Duration::from_secs(10);
 /// How long after the exit the rest of the worker's output is read.
 const DRAIN: Duration = Duration::from_millis(500);
+/// How far a worker's clock, read once at its start, may be ahead of this process's.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 /// Longest line kept of a worker's standard error, bytes.
 const LAST_WORDS: usize = 400;
 
@@ -173,6 +176,7 @@ impl Driver {
         let fault = Arc::default();
         let resume = self.resume();
         let shelver = Shelver {
+            rungs: self.spec.ladder.0.len(),
             sink: Arc::clone(&self.sink),
             events: Arc::clone(&self.events),
             output: Arc::clone(&self.output),
@@ -339,6 +343,8 @@ async fn write_message<M: Serialize>(
 
 /// Takes what a worker says.
 struct Shelver {
+    /// Most renditions.
+    rungs: usize,
     sink: Arc<dyn OutputSink>,
     events: PipelineEvents,
     output: Arc<OnceLock<Output>>,
@@ -350,7 +356,14 @@ async fn read_messages(mut socket: OwnedReadHalf, shelver: Shelver) {
     loop {
         loop {
             match protocol::decode::<FromWorker>(&mut buffer) {
-                Ok(Some(message)) => shelver.take(message),
+                Ok(Some(message)) => {
+                    if let Err(fault) = shelver.take(message) {
+                        // Its reports cease with everything else, so it is replaced as one that hangs.
+                        tracing::error!(%fault, "worker is not listened to any more");
+                        *shelver.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.into());
+                        return;
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => return tracing::error!(%error, "worker message"),
             }
@@ -363,10 +376,14 @@ async fn read_messages(mut socket: OwnedReadHalf, shelver: Shelver) {
 }
 
 impl Shelver {
-    fn take(&self, message: FromWorker) {
+    /// `Err` when the worker has to go.
+    fn take(&self, message: FromWorker) -> Result<(), &'static str> {
         match message {
             FromWorker::Ready => {}
             FromWorker::Output(output) => {
+                if !self.plausible(&output) {
+                    return Err("it announced an output that no worker makes");
+                }
                 self.sink.output(&output);
                 // A resumed worker repeats it.
                 let _ = self.output.set(output.clone());
@@ -375,6 +392,9 @@ impl Shelver {
             FromWorker::Init { track, data } => self.sink.init(track, data),
             FromWorker::Chunk(chunk) => {
                 let placed = self.sink.chunk(chunk);
+                if placed.hole {
+                    return Err("it left out a part");
+                }
                 if placed.playable {
                     (self.events)(PipelineEvent::Playable);
                 }
@@ -388,6 +408,15 @@ impl Shelver {
                 *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
             }
         }
+        Ok(())
+    }
+
+    /// A worker that was taken over by what it decodes shall not be able to exhaust this process or overflow its clocks.
+    fn plausible(&self, output: &Output) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        output.grid == Grid::new(Grid::snap(Some(output.grid.frame_rate.as_f64())))
+            && (1..=self.rungs).contains(&output.renditions.len())
+            && Duration::from_nanos(output.epoch_ns) <= now + CLOCKS_DIFFER
     }
 }
 

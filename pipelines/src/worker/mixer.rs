@@ -2,7 +2,8 @@
 //!
 //! It never waits for an input that has nothing: the last picture is repeated, silence is written. It does wait, shortly,
 //! for a decoder that has been fed and has not delivered yet, and for encoders that are full; it then runs behind and catches up,
-//! because the encoders can run faster than real time. Only beyond [`SLACK`] are pictures left out, never the first of a segment.
+//! because the encoders can run faster than real time. Only beyond [`SLACK`] are pictures left out, never the first of a part: each part
+//! exists, and lasts as long as it should.
 
 use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
@@ -94,12 +95,13 @@ impl Mixer {
         for n in first.. {
             let within = n % u64::from(self.timeline.grid.segment_frames);
             let starts_segment = within == 0;
-            let joins = n <= start.joined_by && within % u64::from(self.timeline.grid.part_frames) == 0;
+            let starts_part = within % u64::from(self.timeline.grid.part_frames) == 0;
+            let joins = n <= start.joined_by && starts_part;
             keyframe_due |= (starts_segment || joins) && n != first;
             if !self.wait_for_slot(n) {
                 break;
             }
-            let Some(picture_fits) = self.wait_for_encoders(n, starts_segment || joins || n == first) else { break };
+            let Some(picture_fits) = self.wait_for_encoders(n, starts_part || n == first) else { break };
             let (picture, first_sample, block) = self.mix(n, picture_fits);
             if picture_fits {
                 if keyframe_due {
