@@ -120,8 +120,8 @@ impl Shelf {
     /// The stream's channel when there is something to play.
     pub fn find(&self, stream: StreamId) -> Result<Arc<Channel>, Absence> {
         let channel = self.read().get(&stream).cloned().ok_or(Absence::NotRunning)?;
-        let mut state = channel.lock();
-        state.expire(self.linger, self.ended_retention);
+        channel.update(None, |state| state.expire(self.linger, self.ended_retention));
+        let state = channel.lock();
         match (state.packager.playable(), state.fed) {
             (true, _) => {}
             (false, true) => return Err(Absence::NotReady),
@@ -147,7 +147,7 @@ impl Shelf {
     /// Frees the media of broadcasts that ended long ago. `find` does the same for one stream, so this is only about memory.
     pub fn sweep(&self) {
         for channel in self.read().values() {
-            channel.lock().expire(self.linger, self.ended_retention);
+            channel.update(None, |state| state.expire(self.linger, self.ended_retention));
         }
     }
 
@@ -178,7 +178,8 @@ impl Shelf {
 }
 
 /// A stream that was never stored begins at the seconds since 1970: a segment takes longer than a second, so a lost store cannot
-/// bring numbers back that some cache still holds media for. It also fits the 32 bits of DASH's startNumber.
+/// bring numbers back that some cache still holds media for, as long as a server is not restarted on air every three hours on average,
+/// which skips what was reserved. It also fits the 32 bits of DASH's startNumber.
 fn first_numbers() -> Numbers {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Numbers { next_sequence: now, discontinuity_sequence: 0 }
@@ -383,7 +384,7 @@ impl OutputSink for BroadcastSink {
     fn end(&self) {
         let over = *self.channel.phase.borrow() == Phase::Serving;
         self.write(None, |state| {
-            if state.begun && over {
+            if over {
                 state.packager.end();
             }
             state.fed = false;

@@ -140,8 +140,13 @@ async fn playlist(
         Err(refusal) => return answer::refused(&refusal.to_string()),
     };
     let list = || {
-        let list = channel.read(|packager| if skip { packager.delta(track) } else { packager.playlist(track) });
-        list.map_or_else(missing, |list| page(request, Kind::Playlist, &list, blocking.is_some()))
+        let (list, ended) = channel.read(|packager| {
+            let list = if skip { packager.delta(track) } else { packager.playlist(track) };
+            (list, packager.ended())
+        });
+        // An end under a number that the next broadcast will have must not stay in a cache until then.
+        let by_number = blocking.is_some() && !ended;
+        list.map_or_else(missing, |list| page(request, Kind::Playlist, &list, by_number))
     };
     let Some(Blocking { msn, part }) = blocking else {
         if ignores_parts(request) && !channel.read(|packager| packager.settled()) {
