@@ -4,19 +4,24 @@
 
 use std::io;
 
-/// Raises the process's own soft limit to the hard one; returns it.
-pub fn raise() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+/// What a service gets that nobody gave a limit.
+const USUAL: u64 = 1024;
+
+/// Raises the process's own soft limit to the hard one, where the kernel lets it; returns the limit that holds.
+pub fn raise() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: USUAL, rlim_max: USUAL };
     // SAFETY: `getrlimit` writes one struct that outlives the call.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
+        tracing::warn!(error = %io::Error::last_os_error(), "the limit of open files cannot be read");
+        return limit.rlim_cur;
     }
-    limit.rlim_cur = limit.rlim_max;
+    let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
     // SAFETY: `setrlimit` reads one struct that outlives the call.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
-        return Err(io::Error::last_os_error());
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } != 0 {
+        tracing::warn!(error = %io::Error::last_os_error(), limit = limit.rlim_cur, "the limit of open files cannot be raised");
+        return limit.rlim_cur;
     }
-    Ok(limit.rlim_cur)
+    raised.rlim_cur
 }
 
 /// How many strangers a door may hold when `wanted` are configured and `limit` descriptors are allowed: at most half of them, so that
@@ -38,8 +43,8 @@ mod tests {
 
     #[test]
     fn the_soft_limit_becomes_the_hard_one() {
-        let limit = raise().unwrap();
-        assert_eq!(raise().unwrap(), limit);
+        let limit = raise();
+        assert_eq!(raise(), limit);
         let shown = std::fs::read_to_string("/proc/self/limits").unwrap();
         let line = shown.lines().find(|line| line.starts_with("Max open files")).unwrap();
         let limits: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();

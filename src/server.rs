@@ -112,6 +112,7 @@ pub async fn run(
     }
     let store = Store::open(&config.data.dir).await?.with_max_active(config.limits.max_streams);
     let key = api_key::load(&config)?;
+    let descriptors = descriptors::raise();
     let http_socket = bind("http.listen", config.http.listen)?;
     let rtmp_socket = bind("rtmp.listen", config.rtmp.listen)?;
 
@@ -125,7 +126,7 @@ pub async fn run(
     let board = StatusBoard::default();
     let mut doors = more;
     if let Some(socket) = rtmp_socket {
-        doors.push(rtmp_door(&config, socket, media.clone())?);
+        doors.push(rtmp_door(&config, descriptors, socket, media.clone())?);
     }
     let streams = control::specs(&store, &config).await?;
     let (root, mut end) =
@@ -215,10 +216,10 @@ fn tree_config(config: &Config) -> TreeConfig {
     }
 }
 
-fn rtmp_door(config: &Config, socket: TcpListener, runtime: Handle) -> Result<Door, ServeError> {
+fn rtmp_door(config: &Config, descriptors: u64, socket: TcpListener, runtime: Handle) -> Result<Door, ServeError> {
     let limits = rtmp::RtmpLimits {
         preauth_per_address: config.limits.preauth_per_address as usize,
-        preauth_total: descriptors::strangers(config.limits.preauth_total as usize, descriptors::raise()?),
+        preauth_total: descriptors::strangers(config.limits.preauth_total as usize, descriptors),
         ..rtmp::RtmpLimits::default()
     };
     let name = socket.local_addr()?.to_string();

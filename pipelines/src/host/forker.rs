@@ -4,6 +4,7 @@
 //! stays: the kernel kills a worker when the thread that forked it ends (`PR_SET_PDEATHSIG`), so a pool's, which may retire, will not do.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
 
@@ -25,7 +26,10 @@ impl Forker {
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::spawn(move || {
             let _entered = runtime.enter();
-            queue.into_iter().for_each(|job| job());
+            for job in queue {
+                // A job's panic must not end this thread, and with it every worker; whoever waits for the job sees it gone.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+            }
         });
         Self { jobs }
     }
@@ -69,6 +73,13 @@ mod tests {
         let second = forker.clone().run(|| Ok(thread::current().id())).await.unwrap();
         assert_eq!(first, second);
         assert_ne!(first, thread::current().id());
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_job_only() {
+        let forker = Forker::new(Handle::current());
+        forker.run(|| -> io::Result<()> { panic!("in a job") }).await.unwrap_err();
+        assert_eq!(forker.run(|| Ok(7)).await.unwrap(), 7);
     }
 
     #[tokio::test]
