@@ -291,7 +291,15 @@ async fn panic_at(entry: &str) {
         // The broadcast was over, and by now so is the supervisor.
         return works(&mut life, victim).await;
     }
-    let node = life.node(&victim.to_string()).await.expect("the supervisor");
+    let mut node = life.node(&victim.to_string()).await.expect("the supervisor");
+    for _ in 0..20 {
+        // A second exit within one life waits for longer than the first.
+        if node.state != "restarting" {
+            break;
+        }
+        pass(100).await;
+        node = life.node(&victim.to_string()).await.expect("the supervisor");
+    }
     let child = |actor: &str| node.children.iter().find(|child| child.actor == actor);
     let told = |node: &TreeNode| (node.state != "restarting", node.last_exit.clone());
     match actor {
