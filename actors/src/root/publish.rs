@@ -34,10 +34,12 @@ impl Root {
             Err(refusal) => return Box::pin(async { Err(refusal) }),
         };
         let root = ctx.address();
+        // Asked here and now: what Root handles next, a token reset, say, must find the session that this token opened.
+        let present = supervisor.borrow_and_update().clone();
+        let asked = present.map(|present| present.send(Admit::from(&publish)));
         Box::pin(async move {
-            let present = supervisor.borrow_and_update().clone();
-            let answer = match present {
-                Some(present) => present.send(Admit::from(&publish)).await.unwrap_or_else(|_| {
+            let answer = match asked {
+                Some(asked) => asked.await.unwrap_or_else(|_| {
                     ended += 1;
                     Err(Refusal::Restarting)
                 }),
@@ -88,7 +90,7 @@ impl Root {
             refusal => format!("refused {whom}: {refusal}"),
         };
         if let Some(stream) = stream.and_then(|id| self.streams.get(&id)) {
-            stream.journal.note_once(text);
+            stream.journal.note_once(text, matches!(refusal, Refusal::NotAuthorized { .. }));
         }
     }
 }
