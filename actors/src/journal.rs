@@ -25,6 +25,9 @@ pub struct Journal {
 struct Ring {
     entries: VecDeque<JournalEntry>,
     last_seq: u64,
+    /// Of tokens, which anybody can try.
+    strangers: Sampling,
+    /// Behind a right token.
     refusals: Sampling,
 }
 
@@ -47,9 +50,12 @@ impl Journal {
         ring.entries.push_back(JournalEntry { seq, at: clock::wall(), text });
     }
 
-    /// Appends a line about somebody who was refused, but not each time: who tries again and again must not push out the rest.
-    pub fn note_once(&self, text: String) {
-        let taken = self.lock().refusals.take(clock::now());
+    /// Appends a line about somebody who was refused, but not each time: who tries again and again must not push out the rest. Strangers
+    /// are counted apart, so that they cannot silence the line about the stream's own encoder.
+    pub fn note_once(&self, text: String, stranger: bool) {
+        let mut ring = self.lock();
+        let taken = if stranger { ring.strangers.take(clock::now()) } else { ring.refusals.take(clock::now()) };
+        drop(ring);
         match taken {
             Some(0) => self.note(text),
             Some(unnoted) => self.note(format!("{text}; {unnoted} more were refused since the last line about it")),
@@ -87,7 +93,7 @@ mod tests {
         let journal = Journal::new(StreamId(1));
         journal.note("on air");
         for port in 0..10 * CAPACITY {
-            journal.note_once(format!("refused 192.0.2.1:{port}"));
+            journal.note_once(format!("refused 192.0.2.1:{port}"), true);
         }
         let seen = journal.latest(CAPACITY);
         assert!(seen.len() < 20 && seen.last().is_some_and(|entry| entry.text == "on air"), "{} lines", seen.len());

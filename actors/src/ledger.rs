@@ -49,7 +49,7 @@ impl Ledger {
         }
     }
 
-    /// Ends what the supervisor has left open: it died, for this reason.
+    /// Ends what the supervisor has left open, for this reason.
     pub fn close(&self, reason: &str) {
         let Open { sessions, live, on_air, transcoding, broadcasts } = std::mem::take(&mut *self.lock());
         for (session, slot) in sessions {

@@ -168,9 +168,10 @@ impl Root {
             return self.shared.board.remove(id);
         };
         let (journal, ledger) = (stream.journal.clone(), Arc::clone(&stream.ledger));
+        // Also behind an orderly end: a drain is over before silence is noticed.
+        ledger.close(&format!("stream supervisor {reason}"));
         if *reason != ExitReason::Normal {
             tracing::error!(stream = %id, %reason, "stream supervisor died");
-            ledger.close(&format!("stream supervisor {reason}"));
             self.shared.board.died(id, clock::wall());
         }
         if *reason == ExitReason::Normal || self.draining {

@@ -28,6 +28,35 @@ async fn a_token_reset_closes_the_session_says_so_and_the_old_token_is_dead() {
 }
 
 #[actix::test]
+async fn a_token_that_is_reset_while_it_opens_a_session_leaves_none() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Media).await;
+    wire.tell(Cmd::Unpublish).await;
+    settle().await;
+    // Both are in Root's mailbox before it handles either.
+    let asking = tree.root.send(publish(2));
+    let reset = StreamSpec { token: Token::new("fresh"), ..spec(STREAM) };
+    let (answer, closed) = tokio::join!(asking, tree.root.send(PutStream(reset)));
+    let (grant, closed) = (answer.unwrap().unwrap(), closed.unwrap());
+    assert_eq!(closed.iter().map(|closed| closed.session).collect::<Vec<_>>(), [grant.session]);
+    assert_eq!(*grant.stop.borrow(), Some(CloseReason::TokenReset));
+}
+
+#[actix::test]
+async fn a_drain_tells_the_end_of_all_that_has_begun() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Flow).await;
+    pass(1_000).await;
+    assert!(tree.events.when(&live(true)).is_some());
+    tree.root.send(Drain).await.unwrap();
+    pass(1_000).await;
+    assert!(tree.events.when(&live(false)).is_some());
+    assert!(tree.events.when(&EventKind::OnAirChanged { slot: None }).is_some());
+}
+
+#[actix::test]
 async fn a_wire_task_that_does_not_end_is_reported_after_two_seconds_and_cut_off_after_five() {
     let tree = Tree::new().await;
     let grant = tree.try_publish(publish(1)).await.unwrap(); // held, never looks at `stop`
