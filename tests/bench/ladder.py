@@ -51,16 +51,25 @@ def measure(kind):
         with Encoder.copy(source(), server.publish_url(KEY)):
             if kind is WeirServer:
                 server.weir.wait_playable(server.stream(KEY))
+            before = pipeline(server) if kind is WeirServer else None
             figures = steady(server)
-            if kind is WeirServer:
-                check(server)
+            if before:
+                check(server, before)
             return figures
 
 
-def check(server):
-    """Weir must not be cheap by doing less."""
+def pipeline(server):
+    return server.weir.detail(server.stream(KEY))["pipeline"]
+
+
+def check(server, before):
+    """Weir must not be cheap by doing less: each rung, each frame, and none of them repeated."""
+    after = pipeline(server)
+    frames, repeated = (after[what] - before[what] for what in ("frames", "repeated"))
+    if frames < 0.95 * 30 * WINDOW or repeated > 0.01 * frames:
+        raise Failed(f"weir made {frames} frames in {WINDOW} s, {repeated} of them repeats")
     made = server.weir.stream(server.stream(KEY))["transcoded_qualities"]
-    dropped = server.weir.detail(server.stream(KEY))["pipeline"]["dropped"]
+    dropped = after["dropped"]
     if len(made) != len(cost.RUNGS) or dropped:
         raise Failed(f"weir made {made} and dropped {dropped} frames, the reference makes {len(cost.RUNGS)} rungs")
 

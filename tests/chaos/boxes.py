@@ -1,5 +1,6 @@
 """As much of CMAF (ISO/IEC 14496-12) as the laws of the timeline need: timescale, and the start and length of every chunk."""
 
+import functools
 import hashlib
 import struct
 
@@ -33,6 +34,18 @@ def find(data, path, at=0, end=None):
     raise Damaged(f"no {first}")
 
 
+def readable(read):
+    """`read`, whose fields lie outside of the data when the data is damaged."""
+    @functools.wraps(read)
+    def reading(*arguments):
+        try:
+            return read(*arguments)
+        except (struct.error, IndexError) as why:
+            raise Damaged(f"a field lies outside of its box: {why}") from why
+    return reading
+
+
+@readable
 def init(data):
     """Timescale and default sample duration of an initialization segment with one track."""
     start, _ = find(data, "moov/trak/mdia/mdhd")
@@ -67,6 +80,7 @@ def traf(data, start, end, default):
     return time, duration
 
 
+@readable
 def chunks(data, default):
     """Each chunk of a part or segment: [start in ticks, duration in ticks, SHA-256 of its bytes up to the end of its mdat]."""
     found, begin, timing = [], 0, None

@@ -50,12 +50,16 @@ class Watch(threading.Thread):
         self.history, self.every = history, every
         self.http = Http(timeout=20)
         self.ending = threading.Event()
+        self.fault = None
 
     def run(self):
         due = time.monotonic()
-        while not self.ending.wait(max(0.0, due - time.monotonic())):
-            due = max(due + self.every, time.monotonic() - 1)
-            self.step()
+        try:
+            while not self.ending.wait(max(0.0, due - time.monotonic())):
+                due = max(due + self.every, time.monotonic() - 1)
+                self.step()
+        except Exception as bug:  # a record that just ends looks like one in which nothing happened
+            self.fault = bug
 
     def get(self, url, headers=()):
         began = self.history.now()
@@ -133,8 +137,11 @@ class Player(Manifests):
         began, status, body, _ = self.get(self.base + file)
         found = {}
         if status == 200:
-            timescale, self.defaults[file] = boxes.init(body)
-            found = {"timescale": timescale}
+            try:
+                timescale, self.defaults[file] = boxes.init(body)
+                found = {"timescale": timescale}
+            except boxes.Damaged as why:
+                found = {"damaged": str(why)}
         self.history.write("init", t=began, t1=self.history.now(), s=self.name, f=file, st=status, n=len(body), **found)
 
     def take(self, file, again=False):

@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE.parent / "accept"), str(HERE)]
 import recorder  # noqa: E402
 from disk import Disk  # noqa: E402
 from nemesis import Nemesis, Publisher, Server  # noqa: E402
-from report import wait_until  # noqa: E402
+from report import Failed, wait_until  # noqa: E402
 from schedule import LINGER, Fault, schedule  # noqa: E402
 from server import binary  # noqa: E402
 from sources import Source  # noqa: E402
@@ -134,6 +134,9 @@ class Run:
         self.history.close()
         shutil.copy2(self.weir.log.name, self.out / "weir.log")
         (self.out / "weir").unlink()
+        for watch in self.watches:
+            if watch.fault or watch.is_alive():
+                raise Failed(f"{type(watch).__name__} did not record to the end") from watch.fault
 
 
 def main():

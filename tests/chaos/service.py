@@ -171,7 +171,7 @@ def server_lives(history, count):
     born = {record["pid"]: record["t"] for record in history.of("server") if record["event"] == "start"}
     for record in exits:
         count()
-        ordered = any(fault.on_server and fault.begin - 0.1 <= record["t"] <= fault.end + 20 for fault in history.faults)
+        ordered = any(fault.on_server and fault.effect == record["pid"] for fault in history.faults)
         full = any(fault.kind in ("disk_full", "disk_refuse") and fault.begin <= record["t"] <= fault.end + 2 for fault in history.faults)
         never_began = record["t"] - born.get(record["pid"], 0) < 10
         last = record["t"] > history.of("end")[0]["t"] if history.of("end") else False

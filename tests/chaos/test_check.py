@@ -7,6 +7,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import boxes  # noqa: E402
 import check  # noqa: E402
 import scene  # noqa: E402
 import schedule  # noqa: E402
@@ -177,6 +178,16 @@ class Broken(unittest.TestCase):
         self.media("part-0-1003.1.m4s")[0]["damaged"] = "mdat without moof"
         self.reported("media_is_whole")
 
+    def test_a_damaged_initialization_segment(self):
+        self.of(k="init")[0]["damaged"] = "a field lies outside of its box"
+        self.reported("media_is_whole")
+
+    def test_bytes_that_lie_about_their_length_are_damaged(self):
+        for data in (b"\0\0\0\x10moov\0\0\0\x08trak", b"\0\0\0\x18moof\0\0\0\x10traf\0\0\0\x08trun"):
+            for read in (boxes.init, lambda data: boxes.chunks(data, 1)):
+                with self.assertRaises(boxes.Damaged):
+                    read(data)
+
     def test_a_rendition_without_a_number(self):
         for record in self.playlists(file="media_1.m3u8"):
             record["body"] = record["body"].replace("-1007.", "-9999.")
@@ -331,6 +342,10 @@ class Broken(unittest.TestCase):
 
     def test_a_server_that_crashes(self):
         self.records.append({"k": "server", "t": 120.0, "event": "exit", "pid": 20, "code": -11})
+        self.reported("server_lives", "-11")
+
+    def test_a_server_that_crashes_soon_after_an_ordered_restart(self):
+        self.records.append({"k": "server", "t": scene.DOWN[1] + 5, "event": "exit", "pid": 20, "code": -11})
         self.reported("server_lives", "-11")
 
     def test_leaks(self):

@@ -233,7 +233,7 @@ def published_once(history, count):
 
 def media_is_whole(history, count):
     """What is downloaded is CMAF that can be read."""
-    for record in history.of("media"):
+    for record in [*history.of("init"), *history.of("media")]:
         if record["st"] == 200:
             count()
             if "damaged" in record:
