@@ -162,6 +162,11 @@ impl Shelf {
         self.phase.send_replace(Phase::Left);
     }
 
+    /// See [`Self::dismiss`].
+    pub fn dismissed(&self) -> bool {
+        *self.phase.borrow() == Phase::Left
+    }
+
     /// Room to wait for media; `None` when too many do.
     pub fn waiter(&self) -> Option<OwnedSemaphorePermit> {
         self.waiting.clone().try_acquire_owned().ok()

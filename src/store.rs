@@ -64,6 +64,9 @@ pub enum StoreError {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
+    /// A connection that only stays open. When the last one closes, SQLite removes its shared memory file, and on a full disk nobody, not
+    /// even a reader, could make it again.
+    keeper: SqlitePool,
     /// Most streams that may be switched on; 0 for no limit.
     max_active: u32,
 }
@@ -79,13 +82,19 @@ impl Store {
             .foreign_keys(true)
             .pragma("cache_size", PAGE_CACHE)
             .busy_timeout(BUSY_TIMEOUT);
+        let keeper = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone())
+            .await?;
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .after_release(|connection, _| Box::pin(is_sound(connection)))
             .connect_with(options)
             .await?;
-        sqlx::migrate!().run(&pool).await?;
-        let store = Self { pool, max_active: 0 };
+        sqlx::migrate!().run(&keeper).await?;
+        let store = Self { pool, keeper, max_active: 0 };
         store.close_open_sessions().await?;
         Ok(store)
     }
@@ -98,6 +107,7 @@ impl Store {
     /// Writes what is left and closes the file.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.keeper.close().await;
     }
 
     /// A primary publisher of the last run is not there any more: `started_at > finished_at` would claim it.
@@ -325,6 +335,24 @@ mod tests {
         for _ in 0..2 * CONNECTIONS {
             store.edit(id, long).await.unwrap().unwrap().unwrap();
         }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_shared_memory_outlives_every_connection_of_the_pool() {
+        let dir = testing::dir();
+        let store = Store::open(&dir).await.unwrap();
+        let mut connections = vec![];
+        for _ in 0..CONNECTIONS {
+            connections.push(store.pool.acquire().await.unwrap());
+        }
+        for connection in connections {
+            connection.close().await.unwrap();
+        }
+        let there = |suffix: &str| dir.join(format!("{FILE}{suffix}")).exists();
+        assert!(there("-shm") && there("-wal"));
+        store.close().await;
+        assert!(!there("-shm") && !there("-wal"));
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -139,21 +139,20 @@ async fn playlist(
         Ok(directives) => directives,
         Err(refusal) => return answer::refused(&refusal.to_string()),
     };
-    let list = || {
+    let list = |by_number: bool| {
         let (list, ended) = channel.read(|packager| {
             let list = if skip { packager.delta(track) } else { packager.playlist(track) };
             (list, packager.ended())
         });
         // An end under a number that the next broadcast will have must not stay in a cache until then.
-        let by_number = blocking.is_some() && !ended;
-        list.map_or_else(missing, |list| page(request, Kind::Playlist, &list, by_number))
+        list.map_or_else(missing, |list| page(request, Kind::Playlist, &list, by_number && !ended))
     };
     let Some(Blocking { msn, part }) = blocking else {
         if ignores_parts(request) && !channel.read(|packager| packager.settled()) {
             let Some(_permit) = shelf.waiter() else { return unavailable() };
             channel.wait(track, deadline, |packager| (packager.settled() || !packager.playable()).then_some(())).await;
         }
-        return list();
+        return list(false);
     };
     match channel.read(|packager| packager.reload(track, msn, part)) {
         None => return missing(),
@@ -167,11 +166,12 @@ async fn playlist(
                 Some(Reload::Ready) | None => Some(()),
             });
             if ready.await.is_none() {
-                return unavailable();
+                // A server that goes down has no more than it has listed, and still answers for it.
+                return if shelf.dismissed() { list(false) } else { unavailable() };
             }
         }
     }
-    list()
+    list(true)
 }
 
 /// In a broadcast's first moments a playlist has parts but no segment. These players know no parts, and instead of asking again they
