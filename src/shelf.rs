@@ -120,15 +120,15 @@ impl Shelf {
     /// The stream's channel when there is something to play.
     pub fn find(&self, stream: StreamId) -> Result<Arc<Channel>, Absence> {
         let channel = self.read().get(&stream).cloned().ok_or(Absence::NotRunning)?;
-        channel.update(None, |state| state.expire(self.linger, self.ended_retention));
-        let state = channel.lock();
-        match (state.packager.playable(), state.fed) {
-            (true, _) => {}
-            (false, true) => return Err(Absence::NotReady),
-            (false, false) => return Err(Absence::NotRunning),
+        let there = channel.update(None, |state| {
+            state.expire(self.linger, self.ended_retention);
+            (state.packager.playable(), state.fed)
+        });
+        match there {
+            (true, _) => Ok(channel),
+            (false, true) => Err(Absence::NotReady),
+            (false, false) => Err(Absence::NotRunning),
         }
-        drop(state);
-        Ok(channel)
     }
 
     /// Forgets what a deleted stream had.

@@ -34,7 +34,6 @@ def numbers_match(history, count):
 def numbers_never_go_back(history, count):
     """Media sequence, discontinuity sequence and newest part only grow, over crashes and restarts of everything."""
     for stream in history.streams:
-        highest = 0
         for file in history.playlists(stream):
             told = sorted(history.answered(stream, file), key=lambda poll: poll.t1)
             marks, best, at = [], (0, 0, (0, 0)), 0
@@ -51,7 +50,6 @@ def numbers_never_go_back(history, count):
                                                (now.sequence, now.discontinuity_sequence, now.newest), best):
                     if value < before:
                         yield poll.t1, f"{stream}/{file}: {what} {value} after {before}"
-                highest = max(highest, now.newest[0])
 
 
 def one_number_one_place(history, count):
@@ -93,22 +91,18 @@ def discontinuities_where_due(history, count):
 def broadcasts_go_on(history, count):
     """A new broadcast begins only after the server went, the encoder stayed away, or over 10 s could not be made."""
     for stream in history.streams:
-        first_seen, last_seen, begins, dates = {}, {}, {}, {}
+        first_seen, begins, dates = {}, {}, {}
         for of, file, poll, segment in segments(history):
             if of == stream:
                 begins[segment.run] = min(begins.get(segment.run, segment.date), segment.date)
                 first_seen[segment.run] = min(first_seen.get(segment.run, poll.t1), poll.t1)
-                if poll.playlist.segments[-1].run == segment.run:
-                    last_seen[segment.run] = max(last_seen.get(segment.run, 0), poll.t1)
                 newest = dates.setdefault(segment.run, {})
                 newest[file] = max(newest.get(file, 0), segment.date)
         runs = sorted(first_seen)
         for before, after in zip(runs, runs[1:]):
             count()
-            window = (last_seen.get(before, first_seen[before]) - 12, first_seen[after])
-            reason = any(begin <= window[1] and back >= first_seen[before] for begin, back in history.gone[stream]
-                         if begin >= first_seen[before] and begin <= window[1])
-            reason = reason or any(begin <= window[1] <= end + 20 for begin, end in history.away[stream])
+            reason = any(first_seen[before] <= begin <= first_seen[after] for begin, _ in history.gone[stream])
+            reason = reason or any(begin <= first_seen[after] <= end + 20 for begin, end in history.away[stream])
             # The hole counts from the rendition that was furthest behind; its last segment's date is that of its begin.
             if not reason and begins[after] - min(dates[before].values()) <= LONGEST_HOLE:
                 yield first_seen[after], f"{stream}: broadcast {after} follows {before} without a reason"
