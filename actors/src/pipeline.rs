@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use actix::{Actor, ActorContext, Context, Handler, Message, StreamHandler};
 use futures_util::stream;
 use tokio::sync::mpsc;
+use weir_media::failover::HandOver;
 use weir_media::feed::Feed;
 use weir_media::id::{SessionId, Slot};
 use weir_media::pipeline::{BroadcastSpec, Pipeline, PipelineEvent, PipelineEvents};
@@ -136,6 +137,7 @@ impl PipelineActor {
                 self.advance(now);
             }
             PipelineEvent::Report(report) => self.on_report(report, now),
+            PipelineEvent::Input { .. } | PipelineEvent::Shown(_) | PipelineEvent::Gap(_) | PipelineEvent::Alignment(_) => {}
             PipelineEvent::Rejected { session, reason } => {
                 self.report(PipelineFact::Rejected { session, reason })?;
             }
@@ -331,7 +333,7 @@ impl Handler<ShowInput> for PipelineActor {
     fn handle(&mut self, ShowInput(session): ShowInput, _: &mut Self::Context) {
         fault!("PipelineActor: ShowInput");
         if let Some(pipeline) = &mut self.pipeline {
-            pipeline.on_air(session);
+            pipeline.on_air(session, HandOver::AtOnce);
         }
     }
 }

@@ -18,6 +18,7 @@
 pub mod access_unit;
 pub mod align;
 pub mod codec;
+pub mod failover;
 pub mod feed;
 pub mod flv;
 pub mod grid;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::failover::{Alignment, FailoverSpec, Gap, HandOver, InputEdge, Shown};
 use crate::feed::Feed;
 use crate::id::{SessionId, Slot, StreamId};
 use crate::ladder::Ladder;
@@ -19,6 +20,8 @@ pub struct BroadcastSpec {
     pub stream: StreamId,
     /// Wished rungs.
     pub ladder: Ladder,
+    /// What is shown while an input fails.
+    pub failover: FailoverSpec,
 }
 
 /// Where a pipeline puts what it makes: the packager behind a lock. Called from one task at a time; must not block on IO.
@@ -66,8 +69,10 @@ pub trait Pipeline: Send {
     fn open(&mut self, session: SessionId, slot: Slot, feed: Feed);
     /// Removes an input.
     fn close(&mut self, session: SessionId);
-    /// Chooses the input that is shown; `None` holds the last picture.
-    fn on_air(&mut self, session: Option<SessionId>);
+    /// Puts an input on air; `None` holds the last picture once nothing is left to show.
+    fn on_air(&mut self, session: Option<SessionId>, hand_over: HandOver);
+    /// Has a warm slot's input decoded although it is not shown, or no longer.
+    fn prepare(&mut self, slot: Slot, decode: bool);
     /// Kills the worker; [`PipelineEvent::Exited`] follows.
     fn kill(&mut self);
     /// Ends the broadcast: the worker publishes what it has, playlists get their end.
@@ -96,6 +101,19 @@ pub enum PipelineEvent {
     },
     /// Inputs and output, 4 times a second.
     Report(Report),
+    /// Something changed with an input.
+    Input {
+        /// The publisher.
+        session: SessionId,
+        /// What.
+        edge: InputEdge,
+    },
+    /// Another input is shown.
+    Shown(Shown),
+    /// A hole or a change of input is over.
+    Gap(Gap),
+    /// The alignment's state changed.
+    Alignment(Alignment),
     /// An input cannot be decoded.
     Rejected {
         /// The publisher.

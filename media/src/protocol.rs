@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::access_unit::AccessUnit;
 use crate::codec::TrackConfig;
+use crate::failover::{Alignment, FailoverSpec, Gap, HandOver, InputEdge, Shown};
 use crate::grid::Grid;
 use crate::id::{SessionId, Slot};
 use crate::ladder::{Ladder, Rendition};
@@ -41,6 +42,8 @@ pub struct WorkerSpec {
     pub audio_bitrate_kbps: u32,
     /// How far the output runs behind an input's arrival, milliseconds.
     pub delay_ms: u32,
+    /// What is shown while an input fails.
+    pub failover: FailoverSpec,
     /// Where an earlier worker of the same broadcast stopped.
     pub resume: Option<Resume>,
 }
@@ -100,10 +103,19 @@ pub enum ToWorker {
         /// The publisher.
         session: SessionId,
     },
-    /// Which session the output shows; `None` holds the last picture with silence.
+    /// Which session is on air; `None` holds the last picture with silence once nothing is left to show.
     OnAir {
         /// The publisher.
         session: Option<SessionId>,
+        /// How it takes over.
+        hand_over: HandOver,
+    },
+    /// A warm slot's input, a later session's too, is to be decoded although it is not shown, or no longer.
+    Prepare {
+        /// The slot.
+        slot: Slot,
+        /// Decode it.
+        decode: bool,
     },
     /// Publish what is encoded and exit 0.
     Stop,
@@ -127,6 +139,19 @@ pub enum FromWorker {
     Chunk(Chunk),
     /// State of the inputs and of the output, 4 times a second.
     Report(Report),
+    /// Something changed with an input.
+    Input {
+        /// The publisher.
+        session: SessionId,
+        /// What.
+        edge: InputEdge,
+    },
+    /// Another input is shown.
+    Shown(Shown),
+    /// A hole or a change of input is over.
+    Gap(Gap),
+    /// The alignment's state changed.
+    Alignment(Alignment),
     /// An input that cannot be decoded; it is not read any more.
     Rejected {
         /// The publisher.
@@ -171,6 +196,10 @@ pub struct InputReport {
     pub since_decoded_ms: Option<u32>,
     /// Decode errors so far.
     pub errors: u64,
+    /// Distance of its keyframes, milliseconds.
+    pub gop_ms: Option<u32>,
+    /// Content that waits for its output frame, milliseconds.
+    pub buffered_ms: Option<u32>,
 }
 
 /// How the output is doing.
@@ -188,6 +217,8 @@ pub struct Report {
     pub silence_samples: u64,
     /// Encoder speed over the last seconds, in thousandths: 1000 keeps up with real time.
     pub speed_milli: u32,
+    /// How far apart both slots' programmes are.
+    pub alignment: Alignment,
 }
 
 /// Why a message could not be written or read.
@@ -244,7 +275,7 @@ mod tests {
     #[test]
     fn messages_survive_any_split() {
         let messages = [
-            ToWorker::OnAir { session: Some(SessionId(7)) },
+            ToWorker::OnAir { session: Some(SessionId(7)), hand_over: HandOver::WhenOut },
             ToWorker::Stop,
             ToWorker::Close { session: SessionId(1) },
         ];

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use weir_media::failover::HandOver;
 use weir_media::feed::Feed;
 use weir_media::id::{SessionId, Slot};
 use weir_media::pipeline::{BroadcastSpec, OutputSink, Pipeline, PipelineEvent, PipelineEvents, PipelineFactory};
@@ -48,7 +49,7 @@ pub struct HostConfig {
     pub threads: u32,
     /// Audio bit rate, kbit/s.
     pub audio_bitrate_kbps: u32,
-    /// How far the output runs behind arrival, milliseconds.
+    /// How far the output runs behind arrival in mode `freeze`, milliseconds.
     pub delay_ms: u32,
 }
 
@@ -110,8 +111,12 @@ impl Pipeline for WorkerPipeline {
         self.order(Command::Close { session });
     }
 
-    fn on_air(&mut self, session: Option<SessionId>) {
-        self.order(Command::OnAir { session });
+    fn on_air(&mut self, session: Option<SessionId>, hand_over: HandOver) {
+        self.order(Command::OnAir { session, hand_over });
+    }
+
+    fn prepare(&mut self, slot: Slot, decode: bool) {
+        self.order(Command::Prepare { slot, decode });
     }
 
     fn kill(&mut self) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::{Addr, Handler, Message};
+use weir_media::failover::FailoverSpec;
 use weir_media::id::{SessionId, Slot};
 use weir_media::pipeline::BroadcastSpec;
 use weir_policy::failover::Decision;
@@ -38,7 +39,8 @@ impl StreamSupervisor {
     }
 
     pub(super) fn start_pipeline(&mut self, number: u64) {
-        let spec = BroadcastSpec { stream: self.id, ladder: self.ladder.clone() };
+        let failover = FailoverSpec::default();
+        let spec = BroadcastSpec { stream: self.id, ladder: self.ladder.clone(), failover };
         let shared = Arc::clone(&self.shared);
         let policy = shared.config.restarts.actor;
         let start = |uplink| PipelineActor::new(spec, shared, uplink);

@@ -15,6 +15,7 @@ use weir_actors::probe::Probe;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
 use weir_actors::token::Token;
 use weir_actors::{Door, Root, RootEnd, TreeConfig, clock};
+use weir_media::failover::HandOver;
 use weir_media::feed::Feed;
 use weir_media::grid::Grid;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
@@ -134,7 +135,11 @@ impl Pipeline for FakePipeline {
         self.note(format!("close {session}"));
     }
 
-    fn on_air(&mut self, session: Option<SessionId>) {
+    fn prepare(&mut self, slot: Slot, decode: bool) {
+        self.note(format!("{} {slot}", if decode { "prepare" } else { "rest" }));
+    }
+
+    fn on_air(&mut self, session: Option<SessionId>, _: HandOver) {
         self.note(session.map_or("hold".into(), |session| format!("show {session}")));
     }
 

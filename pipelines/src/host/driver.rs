@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStderr};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
+use weir_media::failover::{HandOver, Mode};
 use weir_media::feed::{Feed, FeedItem};
 use weir_media::grid::Grid;
 use weir_media::id::{SessionId, Slot};
@@ -45,7 +46,8 @@ pub enum Command {
     Start,
     Open { session: SessionId, slot: Slot, feed: Feed },
     Close { session: SessionId },
-    OnAir { session: Option<SessionId> },
+    OnAir { session: Option<SessionId>, hand_over: HandOver },
+    Prepare { slot: Slot, decode: bool },
     Kill,
     Finish,
 }
@@ -59,6 +61,8 @@ pub struct Driver {
     pid: Arc<AtomicU32>,
     inputs: HashMap<SessionId, (Slot, Feed)>,
     on_air: Option<SessionId>,
+    /// Warm slots that are decoded although they are not shown, primary first.
+    prepared: [bool; 2],
     /// What the first worker fixed, for those after it.
     output: Arc<OnceLock<Output>>,
 }
@@ -85,7 +89,18 @@ impl Driver {
         events: PipelineEvents,
         pid: Arc<AtomicU32>,
     ) -> Self {
-        Self { config, forker, spec, sink, events, pid, inputs: HashMap::new(), on_air: None, output: Arc::default() }
+        Self {
+            config,
+            forker,
+            spec,
+            sink,
+            events,
+            pid,
+            inputs: HashMap::new(),
+            on_air: None,
+            prepared: [false; 2],
+            output: Arc::default(),
+        }
     }
 
     /// Runs until the broadcast is finished or the handle is dropped.
@@ -148,10 +163,16 @@ impl Driver {
                     worker.close(session);
                 }
             }
-            Command::OnAir { session } => {
+            Command::OnAir { session, hand_over } => {
                 self.on_air = session;
                 if let Some(worker) = worker {
-                    worker.order(ToWorker::OnAir { session });
+                    worker.order(ToWorker::OnAir { session, hand_over });
+                }
+            }
+            Command::Prepare { slot, decode } => {
+                self.prepared[slot as usize] = decode;
+                if let Some(worker) = worker {
+                    worker.order(ToWorker::Prepare { slot, decode });
                 }
             }
             Command::Start | Command::Kill | Command::Finish => {}
@@ -200,10 +221,19 @@ impl Driver {
             preset: self.config.preset.clone(),
             threads: self.config.threads,
             audio_bitrate_kbps: self.config.audio_bitrate_kbps,
-            delay_ms: self.config.delay_ms,
+            delay_ms: match self.spec.failover.mode {
+                Mode::Freeze => self.config.delay_ms,
+                Mode::Hitless => self.spec.failover.delay.as_millis() as u32,
+            },
+            failover: self.spec.failover,
             resume,
         }));
-        worker.order(ToWorker::OnAir { session: self.on_air });
+        worker.order(ToWorker::OnAir { session: self.on_air, hand_over: HandOver::AtOnce });
+        for slot in [Slot::Primary, Slot::Backup] {
+            if self.prepared[slot as usize] {
+                worker.order(ToWorker::Prepare { slot, decode: true });
+            }
+        }
         for (session, (slot, feed)) in &self.inputs {
             worker.pump(*session, *slot, feed);
         }
@@ -403,6 +433,10 @@ impl Shelver {
                 }
             }
             FromWorker::Report(report) => (self.events)(PipelineEvent::Report(report)),
+            FromWorker::Input { session, edge } => (self.events)(PipelineEvent::Input { session, edge }),
+            FromWorker::Shown(shown) => (self.events)(PipelineEvent::Shown(shown)),
+            FromWorker::Gap(gap) => (self.events)(PipelineEvent::Gap(gap)),
+            FromWorker::Alignment(alignment) => (self.events)(PipelineEvent::Alignment(alignment)),
             FromWorker::Rejected { session, reason } => (self.events)(PipelineEvent::Rejected { session, reason }),
             FromWorker::Fault { reason } => {
                 *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);

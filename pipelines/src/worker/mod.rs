@@ -240,7 +240,8 @@ impl Worker {
                     input.close();
                 }
             }
-            ToWorker::OnAir { session } => {
+            ToWorker::Prepare { .. } => {}
+            ToWorker::OnAir { session, hand_over: _ } => {
                 self.stage.lock().on_air = session;
                 self.stage.delivered.notify_all();
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use weir_media::failover::Alignment;
 use weir_media::id::SessionId;
 use weir_media::protocol::{InputReport, Report};
 use weir_media::time::FrameRate;
@@ -45,6 +46,8 @@ pub fn report(now: i64, inputs: &Inputs, compressed: &BTreeMap<SessionId, Input>
                 decoded_until_ns: session.decoded_until,
                 since_decoded_ms: session.decoded_at.map(|at| ((now - at).max(0) / 1_000_000) as u32),
                 errors: compressed.get(id).map_or(0, |input| input.errors),
+                gop_ms: None,
+                buffered_ms: None,
             })
             .collect(),
         frames: inputs.frames,
@@ -52,6 +55,7 @@ pub fn report(now: i64, inputs: &Inputs, compressed: &BTreeMap<SessionId, Input>
         dropped: inputs.dropped,
         silence_samples: inputs.silence,
         speed_milli,
+        alignment: Alignment::default(),
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use weir_media::access_unit::{AccessUnit, Track};
 use weir_media::codec::{TrackConfig, VideoConfig};
+use weir_media::failover::{FailoverSpec, HandOver};
 use weir_media::feed::FeedItem;
 use weir_media::flv::Demuxer;
 use weir_media::id::{SessionId, Slot};
@@ -112,6 +113,7 @@ pub fn spec() -> WorkerSpec {
         threads: 1,
         audio_bitrate_kbps: 128,
         delay_ms: 150,
+        failover: FailoverSpec::default(),
         resume: None,
     }
 }
@@ -158,7 +160,7 @@ impl Worker {
     }
 
     pub fn on_air(&mut self, id: u64) {
-        self.send(&ToWorker::OnAir { session: Some(SessionId(id)) });
+        self.send(&ToWorker::OnAir { session: Some(SessionId(id)), hand_over: HandOver::AtOnce });
     }
 
     pub fn item(&mut self, id: u64, item: &FeedItem) {

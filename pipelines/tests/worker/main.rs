@@ -14,6 +14,7 @@ use harness::{
     waveform,
 };
 use weir_media::access_unit::Track;
+use weir_media::failover::HandOver;
 use weir_media::feed::FeedItem;
 use weir_media::grid::AAC_FRAME;
 use weir_media::id::SessionId;
@@ -332,7 +333,7 @@ fn without_any_input_the_last_picture_is_held_and_time_goes_on() {
     worker.on_air(1);
     let start = worker.play(1, &test_card("320x180", "30", "-c:a aac", 2.0));
     worker.send(&ToWorker::Close { session: SessionId(1) });
-    worker.send(&ToWorker::OnAir { session: None });
+    worker.send(&ToWorker::OnAir { session: None, hand_over: HandOver::AtOnce });
     worker.collect_until(start + Duration::from_secs(5));
     let (made, _) = worker.stop();
     assert_exact(&made);
