@@ -11,7 +11,7 @@ use weir_actors::clock;
 use weir_actors::token::Token;
 use weir_media::id::{Slot, StreamId};
 
-use super::{Store, StoreError};
+use super::{FailoverSettings, Store, StoreError};
 
 /// Random bytes in a push token.
 const TOKEN_BYTES: usize = 16;
@@ -123,6 +123,8 @@ pub struct Stream {
     pub id: StreamId,
     /// What clients write.
     pub fields: StreamFields,
+    /// What operators chose for its failover.
+    pub failover: FailoverSettings,
     /// Its push token.
     pub token: Token,
     /// When it was made.
@@ -136,10 +138,12 @@ pub struct Stream {
 }
 
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     id: i64,
     #[sqlx(flatten)]
     fields: StreamFields,
+    #[sqlx(try_from = "String")]
+    failover: FailoverSettings,
     token: String,
     created_at: i64,
     started_at_primary: Option<i64>,
@@ -152,6 +156,7 @@ impl From<Row> for Stream {
         Self {
             id: StreamId(row.id as u64),
             fields: row.fields,
+            failover: row.failover,
             token: Token::new(row.token),
             created_at: time(row.created_at),
             started_at_primary: row.started_at_primary.map(time),
