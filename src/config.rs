@@ -6,6 +6,8 @@
 //!
 //! `config.toml` at the root of the repository is this schema's manual: every key with its default.
 
+mod doors;
+mod failover;
 pub mod fault;
 mod load;
 pub mod network;
@@ -14,13 +16,14 @@ pub mod value;
 
 mod validate;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 pub use weir_media::protocol::H264Encoder;
 
+pub use self::doors::{Http, Rtmp, Srt, Tls, Whip};
+pub use self::failover::Failover;
 pub use self::fault::{Fault, Faults};
 pub use self::load::{load, load_from};
 pub use self::network::Network;
@@ -63,74 +66,6 @@ pub struct Config {
     pub quality_sets: Vec<QualitySet>,
 }
 
-/// `[http]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Http {
-    /// Address and port; port 0 takes a free one.
-    pub listen: Listen,
-    /// How viewers and API clients reach it, e.g. `https://live.example.org`; derived from each request when not set.
-    #[serde(with = "value::optional_text")]
-    pub public_url: Option<String>,
-    /// Serve API, panel, WHIP and operations over plain HTTP to other machines too.
-    pub allow_plain: bool,
-    /// Proxies in front of it: they may set `X-Forwarded-*` and use the API over plain HTTP.
-    pub trusted_proxies: Vec<Network>,
-}
-
-/// A door with TLS: `[https]` and `[rtmps]`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tls {
-    /// Address and port.
-    pub listen: Listen,
-    /// How others reach it; derived when not set.
-    #[serde(with = "value::optional_text")]
-    pub public_url: Option<String>,
-    /// PEM file with the certificate chain.
-    #[serde(with = "value::optional_path")]
-    pub cert: Option<PathBuf>,
-    /// PEM file with the private key.
-    #[serde(with = "value::optional_path")]
-    pub key: Option<PathBuf>,
-}
-
-/// `[rtmp]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Rtmp {
-    /// Address and port.
-    pub listen: Listen,
-    /// How encoders reach it, e.g. `rtmp://push.example.org`; derived when not set.
-    #[serde(with = "value::optional_text")]
-    pub public_url: Option<String>,
-}
-
-/// `[srt]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Srt {
-    /// Address and UDP port.
-    pub listen: Listen,
-    /// How encoders reach it, e.g. `srt://push.example.org:5001`; derived when not set.
-    #[serde(with = "value::optional_text")]
-    pub public_url: Option<String>,
-}
-
-/// `[whip]`. Signalling goes through HTTP(S); these are for the media.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Whip {
-    /// First and last UDP port for media.
-    pub udp_ports: (u16, u16),
-    /// Address that browsers can send media to, when it is not the machine's own.
-    #[serde(with = "value::optional_text")]
-    pub public_ip: Option<String>,
-    /// How browsers reach the signalling; `http.public_url` when not set.
-    #[serde(with = "value::optional_text")]
-    pub public_url: Option<String>,
-}
-
 /// `[api]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -148,50 +83,6 @@ pub struct Api {
 pub struct Data {
     /// Directory of the database and of generated secrets; made with mode 0700 when it does not exist.
     pub dir: PathBuf,
-}
-
-/// How a change of inputs is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailoverMode {
-    /// Lowest latency: a silent input's last picture is held.
-    #[default]
-    Freeze,
-    /// The output runs `failover.delay` behind, and switches without a repeated frame.
-    Hitless,
-}
-
-/// Whether the input that is not shown is decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Standby {
-    /// Decoded all the time.
-    #[default]
-    Hot,
-    /// Received only; decoding starts at its last keyframe when it is needed.
-    Warm,
-}
-
-/// `[failover]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Failover {
-    /// Silence after which an input is lost.
-    #[serde(with = "humantime_serde")]
-    pub stall: Duration,
-    /// Steady media after which the primary input is shown again.
-    #[serde(with = "humantime_serde")]
-    pub hold: Duration,
-    /// How long a broadcast waits for media before it ends.
-    #[serde(with = "humantime_serde")]
-    pub linger: Duration,
-    /// How a change is shown.
-    pub mode: FailoverMode,
-    /// How far a hitless output runs behind.
-    #[serde(with = "humantime_serde")]
-    pub delay: Duration,
-    /// Whether the standby is decoded.
-    pub standby: Standby,
 }
 
 /// `[limits]`.
@@ -299,10 +190,6 @@ pub struct Log {
     pub level: LogLevel,
 }
 
-const fn at(address: Ipv4Addr, port: u16) -> Listen {
-    Listen::At(SocketAddr::new(IpAddr::V4(address), port))
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -325,35 +212,6 @@ impl Default for Config {
     }
 }
 
-impl Default for Http {
-    fn default() -> Self {
-        Self {
-            listen: at(Ipv4Addr::LOCALHOST, 8080),
-            public_url: None,
-            allow_plain: false,
-            trusted_proxies: Vec::new(),
-        }
-    }
-}
-
-impl Default for Rtmp {
-    fn default() -> Self {
-        Self { listen: at(Ipv4Addr::UNSPECIFIED, 1935), public_url: None }
-    }
-}
-
-impl Default for Srt {
-    fn default() -> Self {
-        Self { listen: at(Ipv4Addr::UNSPECIFIED, 5001), public_url: None }
-    }
-}
-
-impl Default for Whip {
-    fn default() -> Self {
-        Self { udp_ports: (50_000, 50_100), public_ip: None, public_url: None }
-    }
-}
-
 impl Default for Api {
     fn default() -> Self {
         Self { key: None, client_id: 1 }
@@ -363,19 +221,6 @@ impl Default for Api {
 impl Default for Data {
     fn default() -> Self {
         Self { dir: PathBuf::from("data") }
-    }
-}
-
-impl Default for Failover {
-    fn default() -> Self {
-        Self {
-            stall: Duration::from_secs(3),
-            hold: Duration::from_secs(60),
-            linger: Duration::from_secs(60),
-            mode: FailoverMode::default(),
-            delay: Duration::from_secs(1),
-            standby: Standby::default(),
-        }
     }
 }
 
@@ -422,9 +267,6 @@ impl Config {
         }
         if !self.webhooks.endpoints.is_empty() {
             said.push("webhooks.endpoints: webhooks are not built yet; events are kept in the store".into());
-        }
-        if self.failover.mode != FailoverMode::default() {
-            said.push("failover.mode: hitless is not built yet; freeze is used".into());
         }
         said
     }

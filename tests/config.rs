@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use weir::config::{Config, Fault, Faults, Listen, load_from};
+use weir_media::failover::{FailoverSpec, Mode, Standby};
 use weir_media::ladder::Ladder;
 
 const MANUAL: &str = include_str!("../config.toml");
@@ -214,7 +215,51 @@ fn a_public_url_has_its_doors_scheme() {
 }
 
 #[test]
+fn failover_is_what_the_file_says() {
+    let config =
+        load("[failover]\nmode = \"hitless\"\nstandby = \"warm\"\ndelay = \"3500ms\"\nhold = \"15s\"").unwrap();
+    let spec = FailoverSpec {
+        mode: Mode::Hitless,
+        standby: Standby::Warm,
+        delay: Duration::from_millis(3500),
+        ..FailoverSpec::default()
+    };
+    assert_eq!(config.failover.spec(), spec);
+    assert_eq!(config.failover.hold, Duration::from_secs(15));
+    assert!(config.not_built().iter().all(|line| !line.contains("failover")), "{:?}", config.not_built());
+    assert_eq!(Config::default().failover.spec(), FailoverSpec::default());
+}
+
+#[test]
+fn a_failover_delay_has_the_bounds_of_the_media() {
+    let delay = |text: &str| load(&format!("failover.delay = \"{text}\""));
+    for inside in ["500ms", "10s"] {
+        delay(inside).unwrap();
+    }
+    for outside in ["499ms", "10s 1ms", "0s"] {
+        assert_eq!(faults(delay(outside)), ["failover.delay"], "{outside}");
+    }
+}
+
+#[test]
 fn a_door_that_is_not_built_says_so() {
     let said = Config::default().not_built();
     assert!(said.iter().any(|line| line.starts_with("srt.listen")), "{said:?}");
+}
+
+#[test]
+fn the_server_refuses_a_wrong_delay_with_64_and_its_key() {
+    let run = |command: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_weir"))
+            .args([command, "--config", "/dev/null"])
+            .env("WEIR__FAILOVER__DELAY", "11s")
+            .output()
+            .expect("weir starts")
+    };
+    for command in ["serve", "check-config"] {
+        let output = run(command);
+        assert_eq!(output.status.code(), Some(64), "{command}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("failover.delay: 11s is not within 500ms to 10s"), "{command}: {said}");
+    }
 }

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use weir_media::failover::{LONGEST_DELAY, SHORTEST_DELAY};
+
 use super::{Config, Fault, Listen, QualitySet, Tls};
 
 /// x264's speed presets, fastest first.
@@ -62,7 +64,7 @@ impl Config {
         check.within("failover.stall", self.failover.stall, ms(500), s(60));
         check.within("failover.hold", self.failover.hold, s(1), s(3600));
         check.within("failover.linger", self.failover.linger, s(1), s(3600));
-        check.within("failover.delay", self.failover.delay, ms(500), s(10));
+        check.within("failover.delay", self.failover.delay, SHORTEST_DELAY, LONGEST_DELAY);
         check.within("limits.connect_every", self.limits.connect_every, ms(100), s(3600));
         check.within("pull.retry_every", self.pull.retry_every, ms(500), s(3600));
         check.within("pull.give_up", self.pull.give_up, s(10), s(7 * 24 * 3600));
