@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use actix::Message;
 use serde::Serialize;
+use weir_media::failover::FailoverSpec;
 use weir_media::id::{SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
 
+use crate::journal::JournalReader;
 use crate::probe::Probe;
 use crate::token::Token;
 
@@ -23,6 +25,8 @@ pub struct StreamSpec {
     pub pull: bool,
     /// Wished rungs; a change takes effect with the next broadcast.
     pub ladder: Ladder,
+    /// How it fails over; a change takes effect with the next broadcast.
+    pub failover: FailoverSpec,
 }
 
 /// Adds a stream or replaces what is known of it. Closes its sessions when the token changed, or when it was switched off or to pull;
@@ -57,6 +61,27 @@ pub struct GetTree(pub Probe);
 #[derive(Debug, Message)]
 #[rtype(result = "Option<crate::status::StreamDetail>")]
 pub struct GetStream(pub StreamId);
+
+/// Asks for one stream's journal, to be read at leisure; `None` when the tree does not know the stream.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<JournalReader>")]
+pub struct GetJournal(pub StreamId);
+
+/// The operator puts a slot on air, or with `None` leaves it to the rules again. The choice holds until its slot is lost. A slot whose
+/// input shows no picture yet goes on air with its first one. `None` is answered when the tree does not know the stream.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<Result<(), NotLive>>")]
+pub struct ChooseSlot {
+    /// The stream.
+    pub stream: StreamId,
+    /// The choice.
+    pub slot: Option<Slot>,
+}
+
+/// The chosen slot is not live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {0} slot is not live")]
+pub struct NotLive(pub Slot);
 
 /// Refuse new publishers, say good-bye to the admitted ones, let workers flush; the reply comes when all are gone. Root goes on
 /// answering until [`Stop`].

@@ -5,8 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use weir_media::failover::{Alignment, AlignmentState, FailoverSpec, Mode, Standby};
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
+use weir_policy::failover::rule::InputState;
 
+pub use crate::journal::{JournalEntry, JournalEvent};
 use crate::probe::Lag;
 use crate::supervise::Vitals;
 
@@ -31,11 +34,11 @@ pub struct StreamStatus {
     pub qualities: Vec<String>,
     /// Encoder speed, 1.0 keeps up.
     pub transcoding_speed: Option<f64>,
-    /// When media first arrived in the latest primary session.
+    /// When the primary slot last became live; later than its end while it is. A reconnect within the stall time is no new start.
     pub started_at_primary: Option<SystemTime>,
-    /// When media first arrived in the latest backup session.
+    /// When the backup slot last became live.
     pub started_at_backup: Option<SystemTime>,
-    /// When the primary slot last stopped.
+    /// When the primary slot was last lost.
     pub finished_at_primary: Option<SystemTime>,
 }
 
@@ -145,14 +148,84 @@ pub struct StreamDetail {
     pub id: StreamId,
     /// `idle`, `waiting`, `on_air`, `holding`, `ended`, `restarting`, `degraded`.
     pub state: String,
-    /// The slot shown by the law.
+    /// The slot on air by the law; null holds the last picture, or there is no broadcast.
     pub on_air: Option<Slot>,
+    /// The slot whose pictures the output carries now; differs from `on_air` during a cover or a delay.
+    pub shown: Option<Slot>,
+    /// Seconds of steady media that primary still lacks for its return, while it waits for it.
+    pub hold_remaining_s: Option<f64>,
+    /// What is shown without content: of the running broadcast, else of the next one. So are the three below.
+    pub mode: Mode,
+    /// Whether the slot that is not shown is decoded.
+    pub standby: Standby,
+    /// How far a hitless output runs behind arrival.
+    pub delay_ms: u64,
+    /// How much later than its timestamps say each slot's sound is played.
+    pub trim_ms: TrimDetail,
+    /// How far apart both slots' programmes are.
+    pub alignment: AlignmentDetail,
     /// Both slots.
     pub slots: Vec<SlotDetail>,
     /// The worker and its output, while a broadcast runs.
     pub pipeline: Option<PipelineDetail>,
     /// Latest journal entries, newest first, at most 100.
     pub journal: Vec<JournalEntry>,
+}
+
+impl StreamDetail {
+    /// A stream that nobody publishes to; its next broadcast is made as `failover` says.
+    pub fn quiet(id: StreamId, state: &str, failover: &FailoverSpec) -> Self {
+        let slot = |slot| SlotDetail { slot, live: false, state: InputState::Absent, session: None };
+        let trim_ms = TrimDetail { primary: failover.trim_ms(Slot::Primary), backup: failover.trim_ms(Slot::Backup) };
+        Self {
+            id,
+            state: state.to_owned(),
+            on_air: None,
+            shown: None,
+            hold_remaining_s: None,
+            mode: failover.mode,
+            standby: failover.standby,
+            delay_ms: failover.delay.as_millis() as u64,
+            trim_ms,
+            alignment: Alignment::default().into(),
+            slots: vec![slot(Slot::Primary), slot(Slot::Backup)],
+            pipeline: None,
+            journal: vec![],
+        }
+    }
+}
+
+/// Milliseconds by slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TrimDetail {
+    /// The primary's.
+    pub primary: i32,
+    /// The backup's.
+    pub backup: i32,
+}
+
+/// How far apart both slots' programmes are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct AlignmentDetail {
+    /// How sure it is.
+    pub state: AlignmentState,
+    /// How much later the backup's programme arrives than the primary's; negative: earlier.
+    pub offset_ms: Option<f64>,
+    /// Likeness of the sound at that offset, up to 1.
+    pub confidence: Option<f64>,
+    /// Drift of the backup's clock against the primary's, parts per million.
+    pub drift_ppm: Option<i32>,
+}
+
+impl From<Alignment> for AlignmentDetail {
+    fn from(alignment: Alignment) -> Self {
+        Self {
+            state: alignment.state,
+            offset_ms: alignment.offset_us.map(|offset| offset as f64 / 1_000.0),
+            confidence: alignment.confidence_milli.map(|confidence| f64::from(confidence) / 1_000.0),
+            drift_ppm: alignment.drift_ppm,
+        }
+    }
 }
 
 /// One slot.
@@ -162,6 +235,8 @@ pub struct SlotDetail {
     pub slot: Slot,
     /// Media within the stall time.
     pub live: bool,
+    /// How its input is doing.
+    pub state: InputState,
     /// The publisher, if one is admitted.
     pub session: Option<SessionDetail>,
 }
@@ -197,6 +272,10 @@ pub struct SessionDetail {
     pub sample_rate: Option<u32>,
     /// Video frames decoded by the worker.
     pub decoded_frames: Option<u64>,
+    /// Content that waits for its output frame, milliseconds.
+    pub buffered_ms: Option<u32>,
+    /// Distance of its keyframes, milliseconds.
+    pub gop_ms: Option<u32>,
 }
 
 /// The worker and its output.
@@ -220,16 +299,4 @@ pub struct PipelineDetail {
     pub speed: Option<f64>,
     /// Sequence number of the latest complete segment.
     pub last_segment: Option<u64>,
-}
-
-/// One line of a stream's journal.
-#[derive(Clone, Debug, Serialize)]
-pub struct JournalEntry {
-    /// Position in the journal, from 1.
-    pub seq: u64,
-    /// RFC 3339, UTC, milliseconds.
-    #[serde(skip)]
-    pub at: SystemTime,
-    /// What happened and by which rule, in words.
-    pub text: String,
 }

@@ -17,7 +17,8 @@ use weir::store::Store;
 use weir::tree::{Answer, Tree};
 use weir_actors::control::{ClosedSession, StreamSpec};
 use weir_actors::heartbeat::Heartbeat;
-use weir_actors::status::{JournalEntry, StatusBoard, StreamDetail, TreeNode};
+use weir_actors::status::{JournalEntry, JournalEvent, StatusBoard, StreamDetail, TreeNode};
+use weir_media::failover::FailoverSpec;
 use weir_media::id::{SessionId, Slot, StreamId};
 use weir_media::package::Numbers;
 
@@ -82,14 +83,9 @@ impl Tree for FakeTree {
             .find(|(told, _)| *told == id)
             .is_some_and(|(_, spec)| spec.is_some());
         let at = std::time::UNIX_EPOCH + Duration::from_millis(1_696_118_461_007);
-        let detail = StreamDetail {
-            id,
-            state: "idle".into(),
-            on_air: None,
-            slots: vec![],
-            pipeline: None,
-            journal: vec![JournalEntry { seq: 1, at, text: "known".into() }],
-        };
+        let entry = JournalEntry { seq: 1, at, text: "known".into(), what: JournalEvent::Note };
+        let quiet = StreamDetail::quiet(id, "idle", &FailoverSpec::default());
+        let detail = StreamDetail { journal: vec![entry], ..quiet };
         Box::pin(async move { Ok(known.then_some(detail)) })
     }
 }

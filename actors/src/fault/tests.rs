@@ -16,7 +16,7 @@ use weir_media::id::StreamId;
 
 use self::support::{Cmd, STREAM, Tree, Wire, live, ms, pass, publish, settle, spec};
 use super::{arm, is_spent};
-use crate::control::{Drain, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec};
+use crate::control::{Drain, GetJournal, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec};
 use crate::event::EventKind;
 use crate::ingest::{Grant, Publish};
 use crate::probe::Probe;
@@ -41,6 +41,7 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "PutStream",
             "RemoveStream",
             "GetStream",
+            "GetJournal",
             "GetTree",
             "Drain",
             "Stop",
@@ -175,6 +176,7 @@ impl Life {
         then!(pass(1_500).await);
         then!(self.root_node().await);
         then!(self.journal(STREAM).await);
+        then!(root.send(GetJournal(STREAM)).await);
         then!(root.send(PutStream(spec(STREAM))).await);
         // Silence, the end of a session, and another one in the same broadcast.
         then!(self.tell(Cmd::Silence).await);

@@ -1,14 +1,14 @@
 //! What Root shows: a stream's detail, the whole tree. A child that does not answer in time is shown as such.
 
-use actix::{Context, Handler, ResponseFuture};
+use actix::{Context, Handler, MessageResult, ResponseFuture};
 use futures_util::future::{join, join_all};
 use tokio::time::timeout;
-use weir_media::id::{Slot, StreamId};
+use weir_media::id::StreamId;
 
 use super::{Root, RootChild};
-use crate::control::{GetStream, GetTree};
+use crate::control::{GetJournal, GetStream, GetTree};
 use crate::probe::Lag;
-use crate::status::{SlotDetail, StreamDetail, TreeNode};
+use crate::status::{StreamDetail, TreeNode};
 use crate::stream::{Describe, DescribeChildren};
 use crate::supervise::{ANSWER_WITHIN, Vitals};
 
@@ -24,15 +24,8 @@ impl Root {
             Some(Vitals { running: false, .. }) => "restarting",
             _ => "idle",
         };
-        let slot = |slot| SlotDetail { slot, live: false, session: None };
-        Some(StreamDetail {
-            id,
-            state: state.to_owned(),
-            on_air: None,
-            slots: vec![slot(Slot::Primary), slot(Slot::Backup)],
-            pipeline: None,
-            journal: stream.journal.latest(JOURNAL_LINES),
-        })
+        let journal = stream.journal.latest(JOURNAL_LINES);
+        Some(StreamDetail { journal, ..StreamDetail::quiet(id, state, &stream.spec.failover) })
     }
 
     fn child_node(&self, name: RootChild) -> Option<TreeNode> {
@@ -58,6 +51,15 @@ impl Handler<GetStream> for Root {
             let Some(supervisor) = supervisor else { return quiet };
             timeout(ANSWER_WITHIN, supervisor.send(Describe)).await.ok().and_then(Result::ok).or(quiet)
         })
+    }
+}
+
+impl Handler<GetJournal> for Root {
+    type Result = MessageResult<GetJournal>;
+
+    fn handle(&mut self, GetJournal(id): GetJournal, _: &mut Context<Self>) -> Self::Result {
+        fault!("Root: GetJournal");
+        MessageResult(self.streams.get(&id).map(|stream| stream.journal.reader()))
     }
 }
 

@@ -81,6 +81,8 @@ impl Session {
             height: self.video.as_ref().map(|video| video.height),
             sample_rate: self.audio.as_ref().map(|audio| audio.sample_rate),
             decoded_frames: input.map(|input| input.decoded_frames),
+            buffered_ms: input.and_then(|input| input.buffered_ms),
+            gop_ms: input.and_then(|input| input.gop_ms),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use actix::ResponseFuture;
 use futures_util::future::join_all;
+use weir_media::failover::FailoverSpec;
 use weir_media::id::Slot;
+use weir_policy::failover::rule::InputState;
 
 use super::StreamSupervisor;
 use crate::clock;
@@ -45,6 +47,7 @@ impl StreamSupervisor {
         let slot = |slot: Slot| SlotDetail {
             slot,
             live: self.air.live[slot as usize],
+            state: InputState::Absent,
             session: self
                 .admission
                 .holder(slot)
@@ -52,12 +55,11 @@ impl StreamSupervisor {
                 .map(|session| session.detail(worker, now)),
         };
         StreamDetail {
-            id: self.id,
-            state: self.state_word().to_owned(),
             on_air: self.air.on_air,
             slots: vec![slot(Slot::Primary), slot(Slot::Backup)],
             pipeline: self.pipeline_detail(),
             journal: self.journal.latest(JOURNAL_LINES),
+            ..StreamDetail::quiet(self.id, self.state_word(), &FailoverSpec::default())
         }
     }
 

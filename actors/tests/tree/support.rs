@@ -15,7 +15,7 @@ use weir_actors::probe::Probe;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
 use weir_actors::token::Token;
 use weir_actors::{Door, Root, RootEnd, TreeConfig, clock};
-use weir_media::failover::HandOver;
+use weir_media::failover::{FailoverSpec, HandOver};
 use weir_media::feed::Feed;
 use weir_media::grid::Grid;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
@@ -273,7 +273,8 @@ impl Tree {
 }
 
 pub fn spec(id: StreamId) -> StreamSpec {
-    StreamSpec { id, token: Token::new(TOKEN), active: true, pull: false, ladder: Ladder::default() }
+    let (ladder, failover) = (Ladder::default(), FailoverSpec::default());
+    StreamSpec { id, token: Token::new(TOKEN), active: true, pull: false, ladder, failover }
 }
 
 pub fn publish(host: u8) -> Publish {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use weir_media::id::{SessionId, Slot};
 
 use super::{CoverEnd, Law, Loss, Policy};
@@ -75,7 +76,8 @@ pub enum Action {
 }
 
 /// The timers that are told. A stall is not: its deadline moves with every access unit, and [`Action::Lost`] tells its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Timer {
     /// Primary's steady media, before its return.
     Hold,

@@ -16,12 +16,14 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use weir_media::id::{SessionId, Slot};
 
 use super::{Fact, Mode, Policy, Standby};
 
 /// How a slot's input is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum InputState {
     /// Nobody is connected.
     Absent,
