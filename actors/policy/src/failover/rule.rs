@@ -1,4 +1,4 @@
-//! The failover rule for two slots: which one is on air, which one is shown, and when a broadcast begins and ends.
+//! The failover rule for two slots: which one is live, which one is on air, and when a broadcast begins and ends.
 //!
 //! *Media* is a video access unit that arrived **and** whose input is decoding (`rule/input.rs`). A slot is *live* while its
 //! latest media is younger than `stall` (3 s): at 2.999 s it is, at 3.000 s it is not. Then, in `rule/law.rs`:
@@ -11,22 +11,17 @@
 //! 4. Backup on air and lost: primary goes on air at once if it is live, whatever the timer of rule 3 says. If not, the
 //!    last picture is held.
 //!
-//! An operator's choice comes before these; it ends when its slot is lost or it is taken back.
+//! An operator's choice comes before these, as soon as its input shows pictures; it ends when its slot is lost or it is taken back.
 //!
-//! The *mode* says what the viewer sees meanwhile, and is fixed while a broadcast runs:
-//!
-//! - `freeze`: the last picture is held until the law switches. Where both programmes are aligned (*locked*) and both
-//!   are decoded, the other slot *covers* from the moment the slot on air has no content until that slot has had
-//!   content again for `cover` (2 s) (`rule/cover.rs`). A cover never changes what is on air, only what is shown.
-//! - `hitless`: the worker picks what is shown frame by frame, behind a delay. The rule is the same, but content counts
-//!   towards the hold: each underrun restarts it, and it is `lock_patience` (20 s) longer while the pair is not locked.
+//! What the viewer sees is the worker's to decide, frame by frame. Only in mode `hitless` does what it tells of *content* count here: each
+//! underrun restarts the hold, which is `lock_patience` (20 s) longer while the pair is not locked. The mode is fixed while a broadcast runs.
 //!
 //! Contract: every fact goes to [`Rule::on_fact`] with the time it became true; [`Rule::on_timeout`] is called at
 //! [`Rule::deadline`]. Nothing ticks: a call may come late, twice or not at all before the next fact, for each step
 //! first decides all that was due before, at the instant it was due. At one and the same instant, what is due comes
-//! before what is told.
+//! before what is told. A [`State`] is all that a rule knows: a fresh rule goes on from it where a crashed one stopped, and decides as if
+//! nothing had happened once it has been told what it missed.
 
-mod cover;
 mod fact;
 mod input;
 mod law;
@@ -36,23 +31,24 @@ use std::time::{Duration, Instant};
 
 use weir_media::id::Slot;
 
-pub use self::cover::CoverEnd;
 pub use self::fact::{Action, Decision, Fact, Timer};
 use self::input::Input;
 pub use self::input::{InputState, Loss};
 pub use self::law::Law;
-pub use self::policy::{Mode, Policy, Standby};
+pub use self::policy::Policy;
+pub use weir_media::failover::{Mode, Standby};
 
 /// How long before a planned return a primary of unknown GOP is decoded: what encoders are commonly set to.
 const USUAL_GOP: Duration = Duration::from_secs(2);
 
-/// What the rule knows; plain data, to be shown, and for a fresh rule to go on where a crashed one stopped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What the rule knows; plain data, to be shown, and for a fresh rule to go on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
+    policy: Policy,
+    /// Everything due until here is decided.
+    clock: Instant,
     inputs: [Input; 2],
     on_air: Option<Slot>,
-    /// The slot that is shown instead of the one on air.
-    cover: Option<Slot>,
     broadcasting: bool,
     /// The mode of the running broadcast.
     mode: Mode,
@@ -61,19 +57,29 @@ pub struct State {
     /// Which slots are to be decoded, primary first.
     decoded: [bool; 2],
     /// When each timer fires, by [`Timer`].
-    timers: [Option<Instant>; 3],
+    timers: [Option<Instant>; 2],
 }
 
 impl State {
+    /// Neither a session nor a broadcast.
+    pub fn new(policy: Policy, now: Instant) -> Self {
+        Self {
+            policy,
+            clock: now,
+            inputs: Default::default(),
+            on_air: None,
+            broadcasting: false,
+            mode: policy.mode,
+            locked: false,
+            chosen: None,
+            decoded: [false; 2],
+            timers: [None; 2],
+        }
+    }
+
     /// The slot on air by the law; `None` holds the last picture, or there is no broadcast.
     pub fn on_air(&self) -> Option<Slot> {
         self.on_air
-    }
-
-    /// The slot whose pictures the output is to carry: the one that covers, else the one on air. In mode `hitless` the
-    /// worker decides that by itself and reports it.
-    pub fn shown(&self) -> Option<Slot> {
-        self.cover.or(self.on_air)
     }
 
     /// The slot had media within the stall: `live`, `backup_live`.
@@ -81,9 +87,14 @@ impl State {
         self.input(slot).live
     }
 
+    /// A slot had media within the stall.
+    pub fn is_any_live(&self) -> bool {
+        self.inputs.iter().any(|input| input.live)
+    }
+
     /// How the slot's input is doing, for operators.
-    pub fn input_state(&self, slot: Slot, now: Instant, stall: Duration) -> InputState {
-        self.input(slot).state(now, stall)
+    pub fn input_state(&self, slot: Slot, now: Instant) -> InputState {
+        self.input(slot).state(now, self.policy.stall)
     }
 
     /// A broadcast is running.
@@ -96,6 +107,11 @@ impl State {
         self.timers[timer as usize]
     }
 
+    /// The mode of the running broadcast, else of the next one.
+    pub fn mode(&self) -> Mode {
+        if self.broadcasting { self.mode } else { self.policy.mode }
+    }
+
     fn input(&self, slot: Slot) -> &Input {
         &self.inputs[slot as usize]
     }
@@ -104,24 +120,13 @@ impl State {
 /// The rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    policy: Policy,
     state: State,
-    /// Everything due until here is decided.
-    clock: Instant,
 }
 
 impl Rule {
-    /// A rule that knows of no session and no broadcast.
-    pub fn new(policy: Policy, now: Instant) -> Self {
-        Self { policy, state: State::default(), clock: now }
-    }
-
-    /// A rule that goes on from `state`, to which `facts` are added: what became true after `state` was taken. Decides
-    /// nothing before the next call, which should be [`Self::on_timeout`].
-    pub fn resume(policy: Policy, state: State, facts: &[(Fact, Instant)], now: Instant) -> Self {
-        let mut rule = Self { policy, state, clock: now };
-        facts.iter().for_each(|&(fact, at)| rule.note(fact, at.min(now)));
-        rule
+    /// A rule that goes on from `state`. What became true since then has to be told, each fact with its own times, before anything else.
+    pub fn resume(state: State) -> Self {
+        Self { state }
     }
 
     /// `fact` became true at `at`. Decides all that is due at `now`, in order.
@@ -149,19 +154,14 @@ impl Rule {
 
     /// When [`Self::on_timeout`] is next due: later than all that was decided. `None` while only a fact can change something.
     pub fn deadline(&self) -> Option<Instant> {
-        let stalls = self.state.inputs.iter().filter_map(|input| input.lost_at(self.policy.stall));
+        let stalls = self.state.inputs.iter().filter_map(|input| input.lost_at(self.state.policy.stall));
         let timers = self.state.timers.into_iter().flatten();
-        stalls.chain(timers).chain(self.prepare_at()).filter(|due| *due > self.clock).min()
+        stalls.chain(timers).chain(self.prepare_at()).filter(|due| *due > self.state.clock).min()
     }
 
     /// What is true as of the latest decision, and what a fresh rule needs to go on from here.
     pub fn state(&self) -> &State {
         &self.state
-    }
-
-    /// The mode of the running broadcast, else of the next one.
-    pub fn mode(&self) -> Mode {
-        if self.state.broadcasting { self.state.mode } else { self.policy.mode }
     }
 
     fn input(&self, slot: Slot) -> &Input {
@@ -175,16 +175,16 @@ impl Rule {
     /// Goes from deadline to deadline up to `to`, deciding at each.
     fn advance(&mut self, to: Instant, decisions: &mut Vec<Decision>) {
         while let Some(due) = self.deadline().filter(|due| *due <= to) {
-            self.clock = due;
+            self.state.clock = due;
             self.settle(decisions);
         }
-        self.clock = self.clock.max(to);
+        self.state.clock = self.state.clock.max(to);
     }
 
     /// Takes in what a fact says, without deciding anything.
     fn note(&mut self, fact: Fact, at: Instant) {
         match fact {
-            Fact::Configured(policy) => self.policy = policy,
+            Fact::Configured(policy) => self.state.policy = policy,
             // A lock is one of two sessions; the worker tells when the new pair has one.
             Fact::Locked(locked) => self.state.locked = locked,
             Fact::Admitted(..) => self.state.locked = false,
@@ -192,7 +192,7 @@ impl Rule {
             _ => {}
         }
         for slot in [Slot::Primary, Slot::Backup] {
-            self.state.inputs[slot as usize].note(slot, fact, at, self.clock, &self.policy);
+            self.state.inputs[slot as usize].note(slot, fact, at, self.state.clock, &self.state.policy);
         }
     }
 
@@ -201,19 +201,18 @@ impl Rule {
         self.fire_timers(decisions);
         self.tell_live(decisions);
         self.apply_law(decisions);
-        self.apply_cover(decisions);
         self.tell_decoding(decisions);
         self.end_broadcast(decisions);
         self.arm_timers(decisions);
     }
 
     fn decide(&self, action: Action, decisions: &mut Vec<Decision>) {
-        decisions.push(Decision { at: self.clock, action });
+        decisions.push(Decision { at: self.state.clock, action });
     }
 
     fn fire_timers(&mut self, decisions: &mut Vec<Decision>) {
         for timer in Timer::ALL {
-            let due = self.state.timers[timer as usize].take_if(|due| *due <= self.clock);
+            let due = self.state.timers[timer as usize].take_if(|due| *due <= self.state.clock);
             if due.is_some() {
                 self.decide(Action::Fired(timer), decisions);
             }
@@ -223,11 +222,11 @@ impl Rule {
     /// Live edges, and the broadcast that begins with the first.
     fn tell_live(&mut self, decisions: &mut Vec<Decision>) {
         for slot in [Slot::Primary, Slot::Backup] {
-            let edge = self.state.inputs[slot as usize].settle(self.clock, self.policy.stall);
+            let edge = self.state.inputs[slot as usize].settle(self.state.clock, self.state.policy.stall);
             match edge {
                 Some(Ok(())) => {
                     if !self.state.broadcasting {
-                        (self.state.broadcasting, self.state.mode) = (true, self.policy.mode);
+                        (self.state.broadcasting, self.state.mode) = (true, self.state.policy.mode);
                         self.decide(Action::Begin, decisions);
                     }
                     self.decide(Action::Live(slot), decisions);
@@ -247,7 +246,7 @@ impl Rule {
             primary_live: self.is_live(Slot::Primary),
             backup_live: self.is_live(Slot::Backup),
             hold_over: self.hold_over(),
-            chosen: self.state.chosen,
+            chosen: self.state.chosen.filter(|&slot| self.input(slot).shows_pictures()),
         };
         if let Some((slot, law)) = law::decide(&situation) {
             self.state.on_air = slot;
@@ -257,46 +256,22 @@ impl Rule {
 
     /// Rule 3 can be carried out: primary has been steady for long enough, and pictures of it are there to be shown.
     fn hold_over(&self) -> bool {
-        self.return_at().is_some_and(|due| due <= self.clock) && self.input(Slot::Primary).shows_pictures()
+        self.return_at().is_some_and(|due| due <= self.state.clock) && self.input(Slot::Primary).shows_pictures()
     }
 
     /// When primary's hold is over, if nothing happens to it before.
     fn return_at(&self) -> Option<Instant> {
         let waits = self.state.on_air == Some(Slot::Backup) && self.state.chosen.is_none();
-        let steady = self.input(Slot::Primary).steady_since(self.mode()).filter(|_| waits)?;
-        let unlocked = self.mode() == Mode::Hitless && !self.state.locked;
-        Some(steady + self.policy.hold + if unlocked { self.policy.lock_patience } else { Duration::ZERO })
+        let steady = self.input(Slot::Primary).steady_since(self.state.mode()).filter(|_| waits)?;
+        let unlocked = self.state.mode() == Mode::Hitless && !self.state.locked;
+        Some(steady + self.state.policy.hold + if unlocked { self.state.policy.lock_patience } else { Duration::ZERO })
     }
 
     /// When a warm primary has to be decoded for its return: one of its GOPs earlier.
     fn prepare_at(&self) -> Option<Instant> {
         let ahead = self.input(Slot::Primary).gop().unwrap_or(USUAL_GOP);
-        let due = self.return_at().filter(|_| self.policy.standby == Standby::Warm)?;
+        let due = self.return_at().filter(|_| self.state.policy.standby == Standby::Warm)?;
         Some(due.checked_sub(ahead).unwrap_or(due))
-    }
-
-    fn apply_cover(&mut self, decisions: &mut Vec<Decision>) {
-        if let Some(by) = self.state.cover {
-            let (covering, covered) = (self.input(by), self.input(other(by)));
-            if let Some(end) =
-                cover::ends(self.state.on_air == Some(other(by)), covering, self.cover_end(covered), self.clock)
-            {
-                self.state.cover = None;
-                self.decide(Action::CoverEnded(by, end), decisions);
-            }
-        }
-        let may_cover = self.mode() == Mode::Freeze && self.policy.standby == Standby::Hot && self.state.locked;
-        if let (None, Some(on_air), true) = (self.state.cover, self.state.on_air, may_cover)
-            && cover::begins(self.input(on_air), self.input(other(on_air)))
-        {
-            self.state.cover = Some(other(on_air));
-            self.decide(Action::Cover(other(on_air)), decisions);
-        }
-    }
-
-    /// When a covered slot is steady again.
-    fn cover_end(&self, covered: &Input) -> Option<Instant> {
-        covered.content_since().map(|since| since + self.policy.cover)
     }
 
     fn tell_decoding(&mut self, decisions: &mut Vec<Decision>) {
@@ -309,16 +284,17 @@ impl Rule {
         }
     }
 
-    /// What is shown is decoded, and all else in hot standby. A warm slot is decoded ahead of its return, and while only
-    /// a picture can make it media again.
+    /// What is on air is decoded, and all else in hot standby. A warm slot is decoded ahead of its return, when an operator chose it, and
+    /// while only a picture can make it media again.
     fn wants_decoding(&self, slot: Slot) -> bool {
-        let (hot, input) = (self.policy.standby == Standby::Hot, self.input(slot));
-        let returns = slot == Slot::Primary && self.prepare_at().is_some_and(|due| due <= self.clock);
-        self.state.on_air == Some(slot) || returns || input.is_open() && (hot || !input.is_trusted())
+        let (hot, input) = (self.state.policy.standby == Standby::Hot, self.input(slot));
+        let returns = slot == Slot::Primary && self.prepare_at().is_some_and(|due| due <= self.state.clock);
+        let needed = self.state.on_air == Some(slot) || self.state.chosen == Some(slot) || returns;
+        needed || input.is_open() && (hot || !input.is_trusted())
     }
 
     fn end_broadcast(&mut self, decisions: &mut Vec<Decision>) {
-        if self.linger_end().is_some_and(|end| end <= self.clock) {
+        if self.linger_end().is_some_and(|end| end <= self.state.clock) {
             self.state.broadcasting = false;
             self.decide(Action::End, decisions);
         }
@@ -328,15 +304,12 @@ impl Rule {
     fn linger_end(&self) -> Option<Instant> {
         let waits = self.state.broadcasting && self.state.on_air.is_none();
         let last = self.state.inputs.iter().filter_map(Input::last_media).max();
-        last.filter(|_| waits).map(|last| last + self.policy.linger)
+        last.filter(|_| waits).map(|last| last + self.state.policy.linger)
     }
 
     fn arm_timers(&mut self, decisions: &mut Vec<Decision>) {
-        let covered = self.state.cover.and_then(|by| self.cover_end(self.input(other(by))));
-        for (timer, due) in
-            [(Timer::Hold, self.return_at()), (Timer::Linger, self.linger_end()), (Timer::Cover, covered)]
-        {
-            let due = due.filter(|due| *due > self.clock);
+        for (timer, due) in [(Timer::Hold, self.return_at()), (Timer::Linger, self.linger_end())] {
+            let due = due.filter(|due| *due > self.state.clock);
             let before = std::mem::replace(&mut self.state.timers[timer as usize], due);
             if before == due {
                 continue;
@@ -348,12 +321,5 @@ impl Rule {
                 self.decide(Action::Armed(timer, due), decisions);
             }
         }
-    }
-}
-
-fn other(slot: Slot) -> Slot {
-    match slot {
-        Slot::Primary => Slot::Backup,
-        Slot::Backup => Slot::Primary,
     }
 }

@@ -1,9 +1,9 @@
 //! What counts as media: pictures in hot standby, arrival in warm standby until it is decoded.
 
 use weir_media::id::Slot::{Backup, Primary};
-use weir_policy::failover::rule::{Action, Fact, InputState, Law, Loss, Policy, Rule, Standby, Timer};
+use weir_policy::failover::rule::{Action, Fact, InputState, Law, Loss, Policy, Standby, Timer};
 
-use crate::script::{MS, Script, id, origin, start};
+use crate::script::{MS, Script, fresh, id, origin, start};
 
 fn warm() -> Policy {
     Policy { standby: Standby::Warm, ..Policy::default() }
@@ -151,10 +151,10 @@ fn a_hold_that_breaks_lets_a_prepared_primary_rest() {
 #[test]
 fn operators_see_how_an_input_is_doing() {
     let t = start();
-    let mut rule = Rule::new(Policy::default(), t);
+    let mut rule = fresh(Policy::default(), t);
     let mut state_after = |at: u64, fact: Fact| {
         rule.on_fact(fact, t + MS(at), t + MS(at));
-        rule.state().input_state(Primary, t + MS(at), Policy::default().stall)
+        rule.state().input_state(Primary, t + MS(at))
     };
     assert_eq!(state_after(0, Fact::Locked(false)), InputState::Absent);
     assert_eq!(state_after(0, Fact::Admitted(Primary, id(1))), InputState::Silent);

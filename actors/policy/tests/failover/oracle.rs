@@ -17,7 +17,6 @@ pub struct Seen {
     pub broadcasting: bool,
     pub live: [bool; 2],
     pub on_air: Option<Slot>,
-    pub shown: Option<Slot>,
     pub decoded: [bool; 2],
     /// The tick of primary's planned return, while it lies ahead.
     pub hold: Option<u64>,
@@ -42,7 +41,6 @@ pub struct Oracle<'a> {
     mode: Mode,
     tracks: [Track; 2],
     chosen: Option<Slot>,
-    cover: Option<Slot>,
     seen: Seen,
 }
 
@@ -61,7 +59,7 @@ impl<'a> Oracle<'a> {
         let tracks = Default::default();
         let mode = policy.mode;
         let seen = Seen::default();
-        let mut oracle = Oracle { facts, known: 0, now: 0, policy, mode, tracks, chosen: None, cover: None, seen };
+        let mut oracle = Oracle { facts, known: 0, now: 0, policy, mode, tracks, chosen: None, seen };
         (0..=until)
             .map(|now| {
                 oracle.now = now;
@@ -215,8 +213,6 @@ impl<'a> Oracle<'a> {
         }
         self.seen.live = live;
         self.seen.on_air = self.law(live);
-        self.look_at_covers();
-        self.seen.shown = self.cover.or(self.seen.on_air);
         let last = SLOTS.iter().filter_map(|slot| self.last_media(*slot)).max();
         let linger = ticks(self.policy.linger).max(stall);
         if self.seen.on_air.is_none() && last.is_some_and(|last| self.now - last >= linger) {
@@ -226,11 +222,14 @@ impl<'a> Oracle<'a> {
         self.seen.hold = self.return_at().filter(|at| *at > self.now);
     }
 
+    fn shows_pictures(&self, slot: Slot) -> bool {
+        self.decoder(slot).is_some_and(|(_, picture)| picture)
+    }
+
     fn law(&self, [primary, backup]: [bool; 2]) -> Option<Slot> {
-        let waited = self.return_at().is_some_and(|at| at <= self.now)
-            && self.decoder(Slot::Primary).is_some_and(|(_, picture)| picture);
-        if self.chosen.is_some() {
-            return self.chosen;
+        let waited = self.return_at().is_some_and(|at| at <= self.now) && self.shows_pictures(Slot::Primary);
+        if let Some(chosen) = self.chosen.filter(|&chosen| self.shows_pictures(chosen)) {
+            return Some(chosen);
         }
         match (self.seen.on_air, primary, backup) {
             (_, false, false) => None,
@@ -241,31 +240,14 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    fn look_at_covers(&mut self) {
-        let can_show = SLOTS.map(|slot| self.is_live(slot) && self.content_since(slot).is_some());
-        let pairs = [(Slot::Primary, Slot::Backup), (Slot::Backup, Slot::Primary)];
-        for (on_air, by) in pairs {
-            let is_on_air = self.seen.on_air == Some(on_air);
-            let steady = self.content_since(on_air).is_some_and(|since| self.now - since >= ticks(self.policy.cover));
-            if self.cover == Some(by) && (!is_on_air || !can_show[by as usize] || steady) {
-                self.cover = None;
-            }
-        }
-        for (on_air, by) in pairs {
-            let allowed = self.mode == Mode::Freeze && self.policy.standby == Standby::Hot && self.is_locked();
-            let is_on_air = self.seen.on_air == Some(on_air);
-            let empty = self.content_since(on_air).is_none();
-            if self.cover.is_none() && allowed && is_on_air && empty && can_show[by as usize] {
-                self.cover = Some(by);
-            }
-        }
-    }
-
     fn is_decoded(&self, slot: Slot) -> bool {
         let hot = self.policy.standby == Standby::Hot;
         let ahead = self.gop(slot);
         let returns = slot == Slot::Primary && !hot && self.return_at().is_some_and(|at| self.now + ahead >= at);
         let unproven = !self.tracks[slot as usize].trusted;
-        self.seen.on_air == Some(slot) || returns || (self.is_open(slot) && (hot || unproven))
+        self.seen.on_air == Some(slot)
+            || self.chosen == Some(slot)
+            || returns
+            || (self.is_open(slot) && (hot || unproven))
     }
 }

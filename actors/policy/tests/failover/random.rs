@@ -9,7 +9,7 @@ use weir_media::id::{SessionId, Slot};
 use weir_policy::failover::rule::{Action, Decision, Fact, Mode, Policy, Rule, Standby, Timer};
 
 use crate::oracle::{Oracle, Seen, TICK};
-use crate::script::start;
+use crate::script::{fresh, start};
 
 /// What one publisher or its decoder does next.
 #[derive(Clone, Copy, Debug)]
@@ -49,14 +49,13 @@ struct Schedule {
 }
 
 fn policies(stall: u64) -> impl Strategy<Value = Policy> {
-    let numbers = (3u64..40, 2u64..40, 1u64..6, 0u64..20);
-    (numbers, any::<bool>(), any::<bool>()).prop_map(move |((hold, linger, cover, patience), hitless, warm)| Policy {
+    let numbers = (3u64..40, 2u64..40, 0u64..20);
+    (numbers, any::<bool>(), any::<bool>()).prop_map(move |((hold, linger, patience), hitless, warm)| Policy {
         stall: TICK * stall as u32,
         hold: TICK * hold as u32,
         linger: TICK * linger as u32,
         mode: if hitless { Mode::Hitless } else { Mode::Freeze },
         standby: if warm { Standby::Warm } else { Standby::Hot },
-        cover: TICK * cover as u32,
         lock_patience: TICK * patience as u32,
     })
 }
@@ -154,7 +153,7 @@ fn tick(t: Instant, n: u64) -> Instant {
 
 /// Plays a schedule, calling the timer at `extra` instants too. Returns all decisions.
 fn play(schedule: &Schedule, t: Instant, extra: &[Duration]) -> Vec<Decision> {
-    let mut rule = Rule::new(schedule.policy, t);
+    let mut rule = fresh(schedule.policy, t);
     let mut extra: Vec<Instant> = extra.iter().map(|after| t + *after).collect();
     extra.sort();
     let mut extra = extra.into_iter().peekable();
@@ -174,12 +173,11 @@ fn play(schedule: &Schedule, t: Instant, extra: &[Duration]) -> Vec<Decision> {
 #[derive(Clone, Copy, Default)]
 struct Told {
     seen: Seen,
-    cover: Option<Slot>,
 }
 
 impl Told {
     fn apply(&mut self, action: Action, t: Instant) -> Result<(), TestCaseError> {
-        let before = (self.seen, self.cover);
+        let before = self.seen;
         let seen = &mut self.seen;
         match action {
             Action::Begin => seen.broadcasting = true,
@@ -187,16 +185,13 @@ impl Told {
             Action::Live(slot) => seen.live[slot as usize] = true,
             Action::Lost(slot, _) => seen.live[slot as usize] = false,
             Action::OnAir(slot, _) => seen.on_air = slot,
-            Action::Cover(slot) => self.cover = Some(slot),
-            Action::CoverEnded(..) => self.cover = None,
             Action::Prepare(slot) => seen.decoded[slot as usize] = true,
             Action::Rest(slot) => seen.decoded[slot as usize] = false,
             Action::Armed(Timer::Hold, due) => seen.hold = Some(((due - t).as_nanos() / TICK.as_nanos()) as u64),
             Action::Fired(Timer::Hold) | Action::Cancelled(Timer::Hold) => seen.hold = None,
             Action::Armed(..) | Action::Fired(_) | Action::Cancelled(_) | Action::ChoiceRefused(_) => return Ok(()),
         }
-        prop_assert_ne!(before, (self.seen, self.cover), "{:?} changes nothing", action);
-        self.seen.shown = self.cover.or(self.seen.on_air);
+        prop_assert_ne!(before, self.seen, "{:?} changes nothing", action);
         Ok(())
     }
 }
@@ -248,7 +243,7 @@ proptest! {
         schedule in schedules(), delays in vec(0u64..40, 1..50)
     ) {
         let t = start();
-        let mut rule = Rule::new(schedule.policy, t);
+        let mut rule = fresh(schedule.policy, t);
         let mut told = Told::default();
         let (mut now, mut decided) = (t, t);
         for (n, &(at, fact)) in schedule.facts.iter().enumerate() {
@@ -259,7 +254,7 @@ proptest! {
                 told.apply(decision.action, t)?;
             }
             check(&mut rule, now)?;
-            prop_assert_eq!((told.seen.on_air, told.seen.shown), (rule.state().on_air(), rule.state().shown()));
+            prop_assert_eq!(told.seen.on_air, rule.state().on_air());
         }
         while let Some(due) = rule.deadline() {
             for decision in rule.on_timeout(due) {
@@ -273,17 +268,12 @@ proptest! {
     #[test]
     fn a_resumed_rule_decides_as_if_nothing_had_happened(schedule in schedules(), crash in 0.0f64..1.0) {
         let t = start();
-        let mut whole = Rule::new(schedule.policy, t);
+        let mut whole = fresh(schedule.policy, t);
         let crash = (schedule.facts.len() as f64 * crash) as usize;
-        let mut policy = schedule.policy;
         for &(at, fact) in &schedule.facts[..crash] {
             whole.on_fact(fact, tick(t, at), tick(t, at));
-            if let Fact::Configured(changed) = fact {
-                policy = changed;
-            }
         }
-        let now = schedule.facts[..crash].last().map_or(t, |(at, _)| tick(t, *at));
-        let mut fresh = Rule::resume(policy, whole.state().clone(), &[], now);
+        let mut fresh = Rule::resume(whole.state().clone());
         for &(at, fact) in &schedule.facts[crash..] {
             prop_assert_eq!(fresh.on_fact(fact, tick(t, at), tick(t, at)), whole.on_fact(fact, tick(t, at), tick(t, at)));
         }

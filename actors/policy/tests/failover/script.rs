@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use weir_media::id::{SessionId, Slot};
-use weir_policy::failover::rule::{Action, Decision, Fact, Policy, Rule};
+use weir_policy::failover::rule::{Action, Decision, Fact, Policy, Rule, State};
 
 pub const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -11,6 +11,11 @@ pub const MS: fn(u64) -> Duration = Duration::from_millis;
 #[allow(clippy::disallowed_methods)]
 pub fn start() -> Instant {
     Instant::now()
+}
+
+/// A rule that knows of nothing.
+pub fn fresh(policy: Policy, now: Instant) -> Rule {
+    Rule::resume(State::new(policy, now))
 }
 
 pub fn id(session: u64) -> SessionId {
@@ -67,7 +72,7 @@ impl Script {
     /// All that the rule decides up to `until`, told each fact in time and nothing else.
     pub fn play(self, policy: Policy, until: u64) -> Vec<(u64, Action)> {
         let t = start();
-        let mut rule = Rule::new(policy, t);
+        let mut rule = fresh(policy, t);
         let mut decisions = vec![];
         for (at, fact) in self.facts().into_iter().filter(|(at, _)| *at <= until) {
             decisions.extend(rule.on_fact(fact, t + MS(at), t + MS(at)));

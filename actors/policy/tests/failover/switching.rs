@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use weir_media::id::Slot::{self, Backup, Primary};
-use weir_policy::failover::rule::{Action, Fact, Law, Loss, Mode, Policy, Rule, State, Timer};
+use weir_policy::failover::rule::{Action, Fact, Law, Loss, Mode, Policy, Rule, Standby, Timer};
 
-use crate::script::{MS, Script, id, origin, start};
+use crate::script::{MS, Script, fresh, id, origin, start};
 
 fn on_air(slot: Slot, law: Law) -> Action {
     Action::OnAir(Some(slot), law)
@@ -35,7 +35,7 @@ const TO_BACKUP: [(u64, Action); 2] =
 #[test]
 fn three_seconds_of_silence_switch_and_not_a_nanosecond_less() {
     let t = start();
-    let mut rule = Rule::new(Policy::default(), t);
+    let mut rule = fresh(Policy::default(), t);
     for (at, fact) in both(10_000, 12_900).facts() {
         rule.on_fact(fact, t + MS(at), t + MS(at));
     }
@@ -157,15 +157,6 @@ fn both_lost_holds_the_picture_and_the_first_to_return_goes_on_air() {
 }
 
 #[test]
-fn primary_goes_on_air_where_both_have_media() {
-    let t = start();
-    let facts = Script::default().publish(Backup, 2, 0, 0).publish(Primary, 1, 0, 0).facts();
-    let facts: Vec<_> = facts.into_iter().map(|(at, fact)| (fact, t + MS(at))).collect();
-    let mut rule = Rule::resume(Policy::default(), State::default(), &facts, t);
-    assert!(rule.on_timeout(t).iter().any(|decision| decision.action == on_air(Primary, Law::Media)));
-}
-
-#[test]
 fn linger_ends_the_broadcast_exactly_and_a_return_before_continues_it() {
     let alone = Script::default().publish(Primary, 1, 0, 10_000);
     let log = alone.clone().play_from(Policy::default(), 10_001, 200_000);
@@ -219,23 +210,23 @@ fn an_operators_choice_ends_with_its_slot_and_needs_a_live_one() {
 #[test]
 fn new_numbers_hold_at_once_and_a_new_mode_with_the_next_broadcast() {
     let t = start();
-    let mut rule = Rule::new(Policy::default(), t);
+    let mut rule = fresh(Policy::default(), t);
     for (at, fact) in both(10_000, 10_000).facts() {
         rule.on_fact(fact, t + MS(at), t + MS(at));
     }
     let changed = Policy { stall: MS(1_000), linger: MS(20_000), mode: Mode::Hitless, ..Policy::default() };
     rule.on_fact(Fact::Configured(changed), t + MS(10_500), t + MS(10_500));
-    assert_eq!((rule.deadline(), rule.mode()), (Some(t + MS(11_000)), Mode::Freeze));
+    assert_eq!((rule.deadline(), rule.state().mode()), (Some(t + MS(11_000)), Mode::Freeze));
     rule.on_timeout(t + MS(11_000));
-    assert_eq!((rule.deadline(), rule.mode()), (Some(t + MS(30_000)), Mode::Freeze));
+    assert_eq!((rule.deadline(), rule.state().mode()), (Some(t + MS(30_000)), Mode::Freeze));
     rule.on_timeout(t + MS(30_000));
-    assert_eq!((rule.state().is_broadcasting(), rule.mode()), (false, Mode::Hitless));
+    assert_eq!((rule.state().is_broadcasting(), rule.state().mode()), (false, Mode::Hitless));
 }
 
 #[test]
 fn a_late_timer_decides_as_of_when_it_was_due_and_a_second_one_nothing() {
     let t = start();
-    let mut rule = Rule::new(Policy::default(), t);
+    let mut rule = fresh(Policy::default(), t);
     for (at, fact) in on_backup(10_500).facts() {
         rule.on_fact(fact, t + MS(at), t + MS(at));
     }
@@ -249,7 +240,7 @@ fn a_late_timer_decides_as_of_when_it_was_due_and_a_second_one_nothing() {
 #[test]
 fn media_told_late_is_media_when_it_arrived() {
     let t = start();
-    let mut rule = Rule::new(Policy::default(), t);
+    let mut rule = fresh(Policy::default(), t);
     for (at, fact) in both(10_000, 20_000).facts().into_iter().filter(|(at, _)| *at <= 12_750) {
         rule.on_fact(fact, t + MS(at), t + MS(at));
     }
@@ -267,21 +258,75 @@ fn what_is_told_of_an_earlier_session_counts_for_nothing() {
 }
 
 #[test]
-fn a_fresh_rule_goes_on_where_a_crashed_one_stopped() {
-    let t = start();
-    let mut crashed = Rule::new(Policy::default(), t);
-    let script = on_backup(200_000).publish(Primary, 3, 20_000, 200_000);
-    for (at, fact) in script.facts().into_iter().filter(|(at, _)| *at <= 40_000) {
-        crashed.on_fact(fact, t + MS(at), t + MS(at));
-    }
-    let known = [3, 2].map(|session| [Fact::Arrived(id(session)), Fact::Decoded(id(session))]);
-    let seen: Vec<_> = known.into_iter().flatten().map(|fact| (fact, t + MS(45_000))).collect();
-    let mut fresh = Rule::resume(Policy::default(), crashed.state().clone(), &seen, t + MS(46_000));
-    assert_eq!(fresh.on_timeout(t + MS(46_000)), [], "nothing was lost meanwhile");
-    assert_eq!(fresh.state().timer(Timer::Hold), Some(t + MS(80_000)));
-    assert_eq!(fresh.deadline(), Some(t + MS(48_000)));
+fn an_operators_choice_waits_for_pictures() {
+    let script = both(300_000, 3_000).fact(3_500, Fact::Decoding(id(2), false)).units(2, 3_500, 9_000);
+    let script = script.fact(5_000, Fact::Chosen(Some(Backup))).fact(7_000, Fact::Decoding(id(2), true));
     assert_eq!(
-        (fresh.state().on_air(), fresh.state().is_live(Primary), fresh.state().is_live(Slot::Backup)),
-        (Some(Backup), true, true)
+        script.clone().on_air(Policy::default(), 7_400).len(),
+        1,
+        "nothing to show: the worker has only begun to decode it"
     );
+    let log = script.media(7_500, 2).on_air(Policy::default(), 7_500);
+    assert_eq!(log[1..], [(7_500, on_air(Backup, Law::Operator))]);
+}
+
+#[test]
+fn a_choice_that_never_shows_a_picture_ends_with_its_slot() {
+    let script = both(300_000, 3_000).fact(3_500, Fact::Decoding(id(2), false)).units(2, 3_500, 100_000);
+    let script = script.fact(5_000, Fact::Chosen(Some(Backup))).fact(7_000, Fact::Decoding(id(2), true));
+    let log = script.fact(20_000, Fact::Decoded(id(2))).play_from(Policy::default(), 5_000, 22_000);
+    assert_eq!(log, [(10_000, Action::Lost(Backup, Loss::Undecoded)), (20_000, Action::Live(Backup))]);
+}
+
+#[test]
+fn a_warm_choice_is_decoded_first_and_goes_on_air_with_its_first_picture() {
+    let warm = Policy { standby: Standby::Warm, ..Policy::default() };
+    let script = Script::default().publish(Primary, 1, 0, 100_000);
+    let script =
+        script.fact(0, Fact::Admitted(Backup, id(2))).units(2, 0, 100_000).fact(5_000, Fact::Chosen(Some(Backup)));
+    let script = script.fact(5_010, Fact::Decoding(id(2), true)).fact(5_200, Fact::Decoded(id(2)));
+    let log = script.play_from(warm, 5_000, 6_000);
+    let expected =
+        [(5_000, Action::Prepare(Backup)), (5_200, on_air(Backup, Law::Operator)), (5_200, Action::Rest(Primary))];
+    assert_eq!(log, expected);
+}
+
+/// What `script` decides when the actor of the rule is away from `crash` until `back`, and is told then what it missed.
+fn resumed(script: Script, crash: u64, back: u64, until: u64) -> Vec<(u64, Action)> {
+    let t = start();
+    let (mut rule, mut decisions) = (fresh(Policy::default(), t), vec![]);
+    let mut facts = script.facts().into_iter().filter(|(at, _)| *at <= until).peekable();
+    while let Some((at, fact)) = facts.next_if(|(at, _)| *at <= crash) {
+        decisions.extend(rule.on_fact(fact, t + MS(at), t + MS(at)));
+    }
+    let mut rule = Rule::resume(rule.state().clone());
+    for (at, fact) in facts {
+        decisions.extend(rule.on_fact(fact, t + MS(at), t + MS(at)));
+        if at > back {
+            assert_eq!(rule.on_timeout(t + MS(at)), [], "nothing is late any more");
+        }
+    }
+    decisions.extend(rule.on_timeout(t + MS(until)));
+    decisions.into_iter().map(|decision| ((decision.at - t).as_millis() as u64, decision.action)).collect()
+}
+
+#[test]
+fn a_fresh_rule_goes_on_where_a_crashed_one_stopped() {
+    let script = on_backup(200_000).publish(Primary, 3, 20_000, 200_000);
+    let log = resumed(script, 40_000, 46_000, 90_000);
+    let switches: Vec<_> = log.into_iter().filter(|(_, action)| matches!(action, Action::OnAir(..))).collect();
+    assert_eq!(switches[..2], TO_BACKUP);
+    assert_eq!(switches[2..], [(80_000, on_air(Primary, Law::HoldOver))]);
+}
+
+#[test]
+fn a_gap_while_the_rule_was_away_restarts_the_hold() {
+    let back = |gap: u64| {
+        let script = on_backup(300_000).publish(Primary, 3, 20_000, 40_000).stream(3, 40_000 + gap, 300_000);
+        let log = resumed(script, 39_000, 46_000, 300_000);
+        log.into_iter().find(|(_, action)| *action == on_air(Primary, Law::HoldOver)).map(|(at, _)| at)
+    };
+    assert_eq!(back(2_999), Some(80_000));
+    assert_eq!(back(3_000), Some(103_000));
+    assert_eq!(back(5_000), Some(105_000));
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use weir_media::id::{SessionId, Slot};
 
-use super::{CoverEnd, Law, Loss, Policy};
+use super::{Law, Loss, Policy};
 
 /// Something that became true. What is told of a session that no slot holds (any more) is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ pub enum Fact {
     Locked(bool),
     /// The settings were changed.
     Configured(Policy),
-    /// The operator wants this slot on air, or leaves it to the rules again. A slot that is not live cannot be chosen.
+    /// The operator wants this slot on air, or leaves it to the rules again. A slot that is not live cannot be chosen; one that shows no
+    /// picture yet goes on air with its first.
     Chosen(Option<Slot>),
 }
 
@@ -53,12 +54,8 @@ pub enum Action {
     Live(Slot),
     /// The slot is not live any more.
     Lost(Slot, Loss),
-    /// Put this slot on air, by this rule; `None` holds the last picture.
+    /// Put this slot on air, by this rule; `None` holds the last picture once nothing is left to show.
     OnAir(Option<Slot>, Law),
-    /// Show this slot in place of the one on air.
-    Cover(Slot),
-    /// Show the slot on air again, in place of this one.
-    CoverEnded(Slot, CoverEnd),
     /// Decode this slot's input from now on, a later session's too.
     Prepare(Slot),
     /// Do not decode this slot's input any longer.
@@ -83,13 +80,11 @@ pub enum Timer {
     Hold,
     /// The wait for any media, before the broadcast ends.
     Linger,
-    /// The covered slot's steady content, before the cover ends.
-    Cover,
 }
 
 impl Timer {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Hold, Self::Linger, Self::Cover];
+    pub const ALL: [Self; 2] = [Self::Hold, Self::Linger];
 }
 
 impl fmt::Display for Timer {
@@ -97,7 +92,6 @@ impl fmt::Display for Timer {
         f.write_str(match self {
             Self::Hold => "hold",
             Self::Linger => "linger",
-            Self::Cover => "cover",
         })
     }
 }

@@ -200,13 +200,8 @@ impl Input {
     pub fn steady_since(&self, mode: Mode) -> Option<Instant> {
         match mode {
             Mode::Freeze => self.media_since,
-            Mode::Hitless => Some(self.media_since?.max(self.content_since()?)),
+            Mode::Hitless => Some(self.media_since?.max(self.session.as_ref()?.content_since?)),
         }
-    }
-
-    /// Since when it has had content where the output is.
-    pub fn content_since(&self) -> Option<Instant> {
-        self.session.as_ref()?.content_since
     }
 
     pub fn gop(&self) -> Option<Duration> {

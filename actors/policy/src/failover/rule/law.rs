@@ -11,7 +11,7 @@ pub(super) struct Situation {
     pub backup_live: bool,
     /// Primary has been steady for the hold and can be shown.
     pub hold_over: bool,
-    /// The operator's choice; it is live.
+    /// The operator's choice; it is live and shows pictures.
     pub chosen: Option<Slot>,
 }
 

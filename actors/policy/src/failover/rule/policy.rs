@@ -2,25 +2,7 @@
 
 use std::time::Duration;
 
-/// What the viewer sees while the slot on air has no content.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// The last picture, or the other slot if it is content-locked.
-    #[default]
-    Freeze,
-    /// The other slot, frame by frame; the output runs behind by a delay.
-    Hitless,
-}
-
-/// Whether the slot that is not shown is decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standby {
-    /// It is: it is media once it shows its first picture.
-    #[default]
-    Hot,
-    /// Only when it is needed: until then its arrival counts as media.
-    Warm,
-}
+use weir_media::failover::{Mode, Standby};
 
 /// The numbers of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +17,6 @@ pub struct Policy {
     pub mode: Mode,
     /// Whether the slot that is not shown is decoded.
     pub standby: Standby,
-    /// Steady content that ends a cover.
-    pub cover: Duration,
     /// How much longer than the hold a hitless return waits for the pair to be locked.
     pub lock_patience: Duration,
 }
@@ -49,7 +29,6 @@ impl Default for Policy {
             linger: Duration::from_secs(60),
             mode: Mode::default(),
             standby: Standby::default(),
-            cover: Duration::from_secs(2),
             lock_patience: Duration::from_secs(20),
         }
     }
