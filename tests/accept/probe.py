@@ -84,14 +84,19 @@ def beep_times(path):
                  "-show_entries", "frame=pts_time", "-of", "csv=p=0", path]).decode().split()[0]
     samples = array.array("h", run(["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-map", "0:a:0",
                                     "-ac", 1, "-ar", rate, "-f", "s16le", "-"]))
+    return [float(first.rstrip(",")) + onset for onset in onsets(samples, rate)]
+
+
+def onsets(samples, rate):
+    """Seconds from the first sample to each beginning of a loud sound."""
     window = rate // 1000
     loud = [max(samples[i:i + window]) > 6000 for i in range(0, len(samples) - window, window)]
-    onsets, quiet = [], 0
+    found, quiet = [], 0
     for index, now in enumerate(loud):
-        if now and quiet >= 500:  # ms of silence before it
-            onsets.append(float(first.rstrip(",")) + index * window / rate)
+        if now and quiet >= 500:  # ms without one before it
+            found.append(index * window / rate)
         quiet = 0 if now else quiet + 1
-    return onsets
+    return found
 
 
 def sync_offsets(video_path, audio_path):

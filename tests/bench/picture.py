@@ -1,18 +1,15 @@
 """Sources whose every picture carries its own number as a bar code, which survives transcoding and scaling, and the
 reading of it. So the age of what a server delivers is known without trusting the server's timestamps."""
 
-import functools
 import subprocess
 
+import barcode
 from report import KEPT, Failed
 
 WIDTH, HEIGHT, FPS = 1280, 720, 30
 KBPS = 2000
 SECONDS = 45  # longer than any measure's run
-BITS = 16
 PUBLISHER_BIT = 1 << 15  # set in the numbers of the second publisher
-BLOCKS = BITS + 4  # a frame of 1 0 … 0 1 round the bits tells a code from any other picture
-STRIP = 40  # height of the code at the bottom, pixels
 
 
 def source(publisher):
@@ -22,14 +19,9 @@ def source(publisher):
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    block, base = WIDTH // BLOCKS, PUBLISHER_BIT if publisher == "B" else 0
-    lit = {0: "1", BLOCKS - 1: "1"}
-    lit |= {2 + bit: f"eq(mod(floor((n+{base})/{1 << (BITS - 1 - bit)}),2),1)" for bit in range(BITS)}
-    strip = f"y={HEIGHT - STRIP}:h={STRIP}:t=fill"
-    boxes = [f"drawbox=x=0:w={WIDTH}:{strip}:color=black"]
-    boxes += [f"drawbox=x={at * block}:w={block}:{strip}:color=white:enable='{when}'" for at, when in sorted(lit.items())]
+    base = PUBLISHER_BIT if publisher == "B" else 0
     # Noise, or the picture would not take the bit rate it is given.
-    picture = f"testsrc2=s={WIDTH}x{HEIGHT}:r={FPS},noise=alls=12:allf=t,format=yuv420p," + ",".join(boxes)
+    picture = f"testsrc2=s={WIDTH}x{HEIGHT}:r={FPS},noise=alls=12:allf=t,format=yuv420p," + barcode.drawn(WIDTH, HEIGHT, f"n+{base}")
     half = path.with_suffix(".half")
     done = subprocess.run(
         ["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", picture,
@@ -46,20 +38,11 @@ def source(publisher):
 
 def numbers(media):
     """The number in each picture of a TS or MP4 file, in order of display; None where there is none to read."""
-    # The middle of the strip only, so that what scaling mixes in from above does not matter.
-    strip = f"crop=iw:ih*{STRIP // 2}/{HEIGHT}:0:ih-ih*{STRIP * 3 // 4}/{HEIGHT},scale={BLOCKS}:1:flags=area,format=gray"
     done = subprocess.run(
-        ["ffmpeg", "-v", "error", "-i", "-", "-map", "0:v:0", "-fps_mode", "passthrough", "-vf", strip, "-f", "rawvideo", "-"],
+        ["ffmpeg", "-v", "error", "-i", "-", "-map", "0:v:0", "-fps_mode", "passthrough", "-vf", barcode.ROW, "-f", "rawvideo", "-"],
         input=media, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    rows = [done.stdout[at:at + BLOCKS] for at in range(0, len(done.stdout) - BLOCKS + 1, BLOCKS)]
-    return [number(row) for row in rows]
-
-
-def number(row):
-    lit = [level > 120 for level in row]
-    if (lit[0], lit[1], lit[-2], lit[-1]) != (True, False, False, True):
-        return None
-    return functools.reduce(lambda value, bit: value << 1 | bit, lit[2:-2], 0)
+    rows = [done.stdout[at:at + barcode.BLOCKS] for at in range(0, len(done.stdout) - barcode.BLOCKS + 1, barcode.BLOCKS)]
+    return [barcode.number(row) for row in rows]
 
 
 def samples(fragment):
