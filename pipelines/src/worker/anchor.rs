@@ -21,8 +21,8 @@ const BACK: i64 = 250_000_000;
 const WINDOW: i64 = 10_000_000_000;
 /// Drift below this is jitter, nanoseconds.
 const DEAD_ZONE: i64 = 30_000_000;
-/// Largest correction per window, nanoseconds.
-const NUDGE: i64 = 2_000_000;
+/// Largest correction per window, nanoseconds: 400 ppm, twice what a bad clock drifts.
+const NUDGE: i64 = 4_000_000;
 
 /// The mapping of one input's timeline to the wall clock.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +48,11 @@ impl Anchor {
         }
     }
 
-    /// Follows a further unit; `true` when the anchor was taken anew and all that was mapped before is void.
-    pub fn arrived(&mut self, now: i64, dts: i64) -> bool {
+    /// Follows a further unit; `true` when the anchor was taken anew and all that was mapped before is void. A unit is as late as it
+    /// likes while it is there within `shown_after` nanoseconds of its due arrival, when it is shown.
+    pub fn arrived(&mut self, now: i64, dts: i64, shown_after: i64) -> bool {
         let lateness = now - (dts + self.offset);
-        if !(-EARLY..=LATE).contains(&lateness) || dts < self.last - BACK {
+        if !(-EARLY..=LATE.max(shown_after)).contains(&lateness) || dts < self.last - BACK {
             *self = Self::new(now, dts);
             return true;
         }
@@ -115,7 +116,7 @@ mod tests {
     fn a_replayed_burst_is_anchored_by_its_newest_unit() {
         let mut anchor = Anchor::new(5_000 * MS, 0);
         for frame in 1..60 {
-            assert!(!anchor.arrived(5_001 * MS, frame * 33 * MS));
+            assert!(!anchor.arrived(5_001 * MS, frame * 33 * MS, 0));
         }
         assert_eq!(anchor.wall(59 * 33 * MS), 5_001 * MS);
     }
@@ -125,10 +126,10 @@ mod tests {
         let mut anchor = Anchor::new(5_000 * MS, 0);
         // 8 s of 30 fps in half a second, then live.
         for frame in 1..240 {
-            assert!(!anchor.arrived((5_000 + frame * 2) * MS, frame * 33 * MS));
+            assert!(!anchor.arrived((5_000 + frame * 2) * MS, frame * 33 * MS, 0));
         }
         let live = 5_000 + 240 * 2;
-        assert!(!anchor.arrived((live + 33) * MS, 240 * 33 * MS));
+        assert!(!anchor.arrived((live + 33) * MS, 240 * 33 * MS, 0));
         assert!(anchor.settled((live + 100) * MS));
         assert!((anchor.wall(240 * 33 * MS) - live * MS).abs() <= 33 * MS);
     }
@@ -138,7 +139,7 @@ mod tests {
         let mut anchor = Anchor::new(0, 0);
         for frame in 1..3_000i64 {
             let jitter = if frame % 7 == 0 { -20 } else { 60 };
-            assert!(!anchor.arrived((frame * 40 + 200 + jitter) * MS, (frame * 40 + 200) * MS));
+            assert!(!anchor.arrived((frame * 40 + 200 + jitter) * MS, (frame * 40 + 200) * MS, 0));
         }
         assert_eq!(anchor.wall(0), 0);
     }
@@ -149,7 +150,7 @@ mod tests {
         // 50 ppm for two hours: 360 ms in all.
         for frame in 1..180_000i64 {
             let dts = frame * 40 * MS;
-            assert!(!anchor.arrived(dts + dts / 20_000, dts));
+            assert!(!anchor.arrived(dts + dts / 20_000, dts, 0));
         }
         let error = 7_200_000 * MS / 20_000 - anchor.wall(0);
         assert!((0..=DEAD_ZONE + NUDGE).contains(&error), "{error}");
@@ -158,21 +159,21 @@ mod tests {
     #[test]
     fn only_a_jump_beyond_the_limits_takes_the_anchor_anew() {
         let mut anchor = Anchor::new(0, 0);
-        assert!(!anchor.arrived(3_000 * MS, 1_600 * MS));
-        assert!(!anchor.arrived(3_000 * MS, 4_900 * MS));
+        assert!(!anchor.arrived(3_000 * MS, 1_600 * MS, 0));
+        assert!(!anchor.arrived(3_000 * MS, 4_900 * MS, 0));
         let mut anchor = Anchor::new(0, 0);
-        assert!(anchor.arrived(3_000 * MS, 1_400 * MS));
+        assert!(anchor.arrived(3_000 * MS, 1_400 * MS, 0));
         assert_eq!(anchor.wall(1_400 * MS), 3_000 * MS);
-        assert!(anchor.arrived(3_100 * MS, 900_000 * MS));
+        assert!(anchor.arrived(3_100 * MS, 900_000 * MS, 0));
         assert_eq!(anchor.wall(900_000 * MS), 3_100 * MS);
     }
 
     #[test]
     fn decoding_times_that_go_back_take_the_anchor_anew() {
         let mut anchor = Anchor::new(0, 0);
-        assert!(!anchor.arrived(1_000 * MS, 1_000 * MS));
-        assert!(!anchor.arrived(1_040 * MS, 990 * MS));
-        assert!(anchor.arrived(1_080 * MS, 600 * MS));
+        assert!(!anchor.arrived(1_000 * MS, 1_000 * MS, 0));
+        assert!(!anchor.arrived(1_040 * MS, 990 * MS, 0));
+        assert!(anchor.arrived(1_080 * MS, 600 * MS, 0));
     }
 
     #[test]

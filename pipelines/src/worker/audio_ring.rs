@@ -21,8 +21,8 @@ const DEAD_ZONE: i64 = SAMPLE_RATE as i64 / 1_000;
 const SKEW: i64 = SAMPLE_RATE as i64 / 200;
 /// Longest hole that is filled; after a longer one the ring starts afresh.
 const LONGEST_HOLE: i64 = SAMPLE_RATE as i64 * 2;
-/// Most samples held: 10 s, what a worker that replaces another one may have to catch up.
-const CAPACITY: usize = SAMPLE_RATE as usize * 10;
+/// Most samples held: 13 s, the longest delay and what is decoded ahead, or what a worker that replaces another one has to catch up.
+const CAPACITY: usize = SAMPLE_RATE as usize * 13;
 
 /// The ring.
 #[derive(Debug, Default)]

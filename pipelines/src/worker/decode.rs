@@ -24,10 +24,10 @@ use super::stage::Stage;
 
 /// Added to every timestamp at first, nanoseconds: 2,000 h, more than the 32 bits of milliseconds that RTMP has.
 const SHIFT: i64 = 2_000 * 3_600 * 1_000_000_000;
-/// Compressed units a decoder holds: a 4 s GOP at 60 fps and what arrives while it is caught up with.
-const UNITS: u64 = 600;
+/// Compressed units a decoder holds: the longest delay and a 4 s GOP at 60 fps, and what arrives while it is caught up with.
+const UNITS: u64 = 1_000;
 /// Bytes of them.
-const BYTES: u64 = 16 << 20;
+const BYTES: u64 = 32 << 20;
 /// How far inner timestamps step at a jump of the source's clock, nanoseconds.
 const STEP: i64 = 1_000_000_000;
 /// Longest wait of a held decoder before it looks again whether it should end, nanoseconds.

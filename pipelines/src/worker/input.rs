@@ -1,8 +1,11 @@
 //! One publisher's compressed side: its configurations, its decoders, and what happens when they fail or are too slow.
 //!
 //! A decoder starts at a keyframe. A full one is skipped to the next keyframe, a failed one is built anew there; one that fails again and
-//! again makes the input rejected (video) or silent (audio). Until the canvas is known, units since a keyframe are kept.
+//! again makes the input rejected (video) or silent (audio). While the canvas is unknown or the video is not wanted (warm standby), units
+//! are kept from the last keyframe that is due on; they are what decoding begins with. Sound is always decoded: it is cheap, and
+//! alignment listens to it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use weir_media::access_unit::{AccessUnit, Track};
@@ -17,8 +20,10 @@ use super::stage::Stage;
 const FORGIVEN: u32 = 4;
 /// Pictures after which earlier failures are forgotten.
 const RECOVERED: u64 = 100;
-/// Units kept while the canvas is unknown.
-const KEPT: usize = 600;
+/// Units kept while they are not decoded: the longest delay and a 4 s GOP at 60 fps.
+const KEPT: usize = 900;
+/// Bytes of them.
+const KEPT_BYTES: usize = 32 << 20;
 
 /// One open publisher.
 pub struct Input {
@@ -29,7 +34,16 @@ pub struct Input {
     canvas: Option<(u32, u32)>,
     rate: Option<RateWatch>,
     first_arrival: Option<i64>,
-    kept: Vec<AccessUnit>,
+    kept: VecDeque<AccessUnit>,
+    kept_bytes: usize,
+    /// Its video is to be decoded.
+    wanted: bool,
+    /// Its video is being decoded: the decoder has had a keyframe.
+    pub decoding: bool,
+    /// DTS of the latest keyframe, and its distance from the one before.
+    last_key: Option<i64>,
+    /// Distance of its keyframes, nanoseconds.
+    pub gop: Option<i64>,
     video: Option<Decoder>,
     audio: Option<Decoder>,
     awaiting_keyframe: bool,
@@ -37,6 +51,7 @@ pub struct Input {
     audio_failures: u32,
     /// Pictures that were decoded when the last failure happened.
     failed_at: u64,
+    closed: bool,
     /// It was to fix the output and gave no picture: another one shall.
     pub doubtful: bool,
     /// Failures and overflows so far.
@@ -46,8 +61,8 @@ pub struct Input {
 }
 
 impl Input {
-    /// An input that has sent nothing.
-    pub fn new(session: SessionId, stage: Arc<Stage>) -> Self {
+    /// An input that has sent nothing, and whether its video is decoded from the start.
+    pub fn new(session: SessionId, stage: Arc<Stage>, wanted: bool) -> Self {
         Self {
             session,
             stage,
@@ -56,13 +71,19 @@ impl Input {
             canvas: None,
             rate: None,
             first_arrival: None,
-            kept: Vec::new(),
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            wanted,
+            decoding: false,
+            last_key: None,
+            gop: None,
             video: None,
             audio: None,
             awaiting_keyframe: true,
             video_failures: 0,
             audio_failures: 0,
             failed_at: 0,
+            closed: false,
             doubtful: false,
             errors: 0,
             rejected: None,
@@ -80,7 +101,7 @@ impl Input {
                     decoder.reconfigure_video(&config);
                 }
                 self.rate = Some(RateWatch::new(config.frame_rate));
-                self.kept.clear();
+                self.forget_kept();
                 self.video_config = Some(config);
             }
             TrackConfig::Audio(config) => {
@@ -98,9 +119,59 @@ impl Input {
     /// Fixes the size that pictures are decoded to, and decodes what was kept.
     pub fn set_canvas(&mut self, width: u32, height: u32) {
         self.canvas = Some((width, height));
+        self.decode_kept();
+    }
+
+    /// Whether its video is to be decoded: then from the units kept on, else not any more.
+    pub fn want(&mut self, wanted: bool) {
+        if std::mem::replace(&mut self.wanted, wanted) == wanted {
+            return;
+        }
+        if wanted {
+            return self.decode_kept();
+        }
+        self.video = None;
+        self.decoding = false;
+        self.awaiting_keyframe = true;
+        if let Some(session) = self.stage.lock().sessions.get_mut(&self.session) {
+            session.video_reset();
+        }
+    }
+
+    fn decode_kept(&mut self) {
+        if self.canvas.is_none() || !self.wanted {
+            return;
+        }
+        self.kept_bytes = 0;
         for unit in std::mem::take(&mut self.kept) {
             self.decode_video(&unit);
         }
+        if self.closed {
+            self.video.iter().for_each(Decoder::finish);
+        }
+    }
+
+    fn forget_kept(&mut self) {
+        self.kept.clear();
+        self.kept_bytes = 0;
+    }
+
+    /// Keeps a unit for a decoder to come, and of the units before it those from the last keyframe that is due.
+    fn keep(&mut self, unit: AccessUnit, now: i64) {
+        if !unit.keyframe && self.kept.is_empty() {
+            return;
+        }
+        self.kept_bytes += unit.data.len();
+        self.kept.push_back(unit);
+        if self.kept.len() > KEPT || self.kept_bytes > KEPT_BYTES {
+            return self.forget_kept();
+        }
+        let inputs = self.stage.lock();
+        let Some(session) = inputs.sessions.get(&self.session) else { return };
+        let is_due = |unit: &AccessUnit| session.due(unit.pts.as_nanos()).is_some_and(|due| due <= now);
+        let key = (1..self.kept.len()).rev().find(|&n| self.kept[n].keyframe && is_due(&self.kept[n]));
+        let dropped = self.kept.drain(..key.unwrap_or(0)).map(|unit| unit.data.len()).sum::<usize>();
+        self.kept_bytes -= dropped;
     }
 
     /// Forgets the canvas, which was another input's that turned out undecodable.
@@ -108,6 +179,7 @@ impl Input {
         self.canvas = None;
         // Its callback has ended when this returns, so nothing of the wrong size can follow.
         self.video = None;
+        self.decoding = false;
         self.awaiting_keyframe = true;
         // Its next keyframe is the first one as far as the output is concerned.
         self.first_arrival = None;
@@ -140,15 +212,14 @@ impl Input {
         if let Some(rate) = &mut self.rate {
             rate.frame(dts, now);
         }
-        if self.canvas.is_some() {
+        if unit.keyframe {
+            let last = self.last_key.replace(dts);
+            self.gop = last.map(|last| dts - last).filter(|gop| *gop > 0).or(self.gop);
+        }
+        if self.canvas.is_some() && self.wanted {
             self.decode_video(&unit);
         } else {
-            if unit.keyframe && self.kept.len() > KEPT / 2 {
-                self.kept.clear();
-            }
-            if self.kept.len() < KEPT && (unit.keyframe || !self.kept.is_empty()) {
-                self.kept.push(unit);
-            }
+            self.keep(unit, now);
         }
     }
 
@@ -165,6 +236,7 @@ impl Input {
                 }
             }
             self.awaiting_keyframe = false;
+            self.decoding = true;
         }
         let Some(decoder) = &mut self.video else { return };
         let fits = decoder.push(unit).is_ok();
@@ -206,6 +278,7 @@ impl Input {
 
     /// The publisher is gone: what is inside the decoders comes out.
     pub fn close(&mut self) {
+        self.closed = true;
         self.video.iter().chain(&self.audio).for_each(Decoder::finish);
         if let Some(session) = self.stage.lock().sessions.get_mut(&self.session) {
             session.closed = true;
@@ -229,6 +302,7 @@ impl Input {
             self.failed_at = decoded;
             if self.video_failures > FORGIVEN {
                 self.rejected = Some(format!("video cannot be decoded: {reason}"));
+                self.decoding = false;
             }
         }
         if let Some(reason) = self.audio.as_ref().and_then(Decoder::failure) {

@@ -1,4 +1,5 @@
-//! The thread that owns the output clock: in each slot it picks a picture and the slot's sound, and pushes both to the encoders.
+//! The thread that owns the output clock: in each slot it takes a picture and the slot's sound from the input that the director picks, and
+//! pushes both to the encoders.
 //!
 //! It never waits for an input that has nothing: the last picture is repeated, silence is written. It does wait, shortly,
 //! for a decoder that has been fed and has not delivered yet, and for encoders that are full; it then runs behind and catches up,
@@ -10,12 +11,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use weir_media::grid::{AAC_FRAME, SAMPLE_RATE};
+use weir_media::failover::{Mode, Shown};
 use weir_media::id::SessionId;
 use weir_media::protocol::{FromWorker, Output};
 
 use super::WorkerError;
+use super::director::{Candidate, Director, Shot};
 use super::encode::Encoder;
-use super::fade::Fader;
+use super::fade::{Fader, RAMP};
+use super::gap::{Frame, GapMeter};
 use super::outbox::Outbox;
 use super::stage::{Inputs, Stage};
 use super::timeline::Timeline;
@@ -31,6 +35,8 @@ const DECODER_PATIENCE: i64 = 100_000_000;
 const ENCODER_PAUSE: i64 = 4_000_000;
 /// A worker that continues a broadcast goes on without a picture after this, nanoseconds.
 const RESUME_PATIENCE: i64 = 1_000_000_000;
+/// A picture that is missed by less than this is not missed, nanoseconds.
+const LATE_PICTURE: i64 = 5_000_000;
 /// Time that the encoders get to finish.
 const DRAIN: Duration = Duration::from_millis(1_300);
 
@@ -44,6 +50,8 @@ pub struct Start {
     pub joined_by: u64,
     /// The input whose first picture is waited for; `None` continues a broadcast, which does not wait long for anything.
     pub chosen: Option<SessionId>,
+    /// What is shown while an input fails.
+    pub mode: Mode,
 }
 
 /// Starts the mixer thread. It sends [`FromWorker::Output`] when the first picture is there, runs until
@@ -61,6 +69,9 @@ pub fn spawn(
         encoder,
         timeline,
         fader: Fader::default(),
+        director: Director::new(start.mode),
+        gaps: GapMeter::new(start.output.grid.frame_rate),
+        shot: None,
         shown: None,
         starved: false,
         allowance: SLACK,
@@ -73,6 +84,10 @@ struct Mixer {
     encoder: Arc<Encoder>,
     timeline: Timeline,
     fader: Fader,
+    director: Director,
+    gaps: GapMeter,
+    /// What the last slot showed.
+    shot: Option<Shot>,
     /// The picture of the last slot.
     shown: Option<gst::Buffer>,
     next_sample: u64,
@@ -193,42 +208,80 @@ impl Mixer {
 
         let (mut inputs, mut fresh) = wait_for_decoder(&stage, &mut self.starved, t, sound_to);
         let now = stage.clock.now();
-        let on_air = inputs.on_air;
-        let mut present = 0..0;
+        let before = inputs.shown;
+        let shot = self.direct(&mut inputs, n, t, sound_to);
+        let (mut present, mut tail, mut filled, mut sounds) = (0..0, None, true, false);
         for (id, session) in &mut inputs.sessions {
+            let is_shown = shot.session == Some(*id);
+            if is_shown {
+                let until = session.picture_until(t, &self.timeline);
+                filled = until.is_none_or(|until| until + LATE_PICTURE <= t + self.timeline.slot() / 4);
+                sounds = session.sounds();
+            }
             let advanced = session.advance(now, t, &self.timeline);
-            if on_air == Some(*id) {
+            if is_shown {
                 fresh |= advanced;
                 present = session.read_sound(sound_from, &mut block);
-            } else {
-                session.read_sound(sound_to, &mut []);
+                session.on_programme = true;
+                continue;
             }
+            if before == Some(*id) {
+                let mut last = vec![[0.0; 2]; RAMP as usize];
+                tail = (session.read_sound(sound_from, &mut last).len() == last.len()).then_some(last);
+            }
+            session.read_sound(sound_to, &mut []);
         }
-        let shown = on_air.and_then(|id| inputs.sessions.get(&id)).and_then(|session| session.current());
-        let picture = shown.or_else(|| self.shown.clone()).or_else(|| {
-            let on_air = on_air.and_then(|id| inputs.sessions.get(&id));
-            on_air.and_then(|session| session.upcoming())
-        });
+        let session = shot.session.and_then(|id| inputs.sessions.get(&id));
+        let shown = session.and_then(|session| session.current()).or_else(|| self.shown.clone());
+        let picture = shown.or_else(|| session.and_then(|session| session.upcoming()));
+        let silence = (block.len() - present.len()) as u64;
         inputs.frames += 1;
         inputs.repeated += u64::from(!fresh);
         inputs.dropped += u64::from(!picture_fits);
-        inputs.silence += (block.len() - present.len()) as u64;
+        inputs.silence += silence;
+        let frame = Frame { number: n, session: shot.session, filled, silence: if sounds { silence } else { 0 } };
+        if let Some(gap) = self.gaps.frame(&frame) {
+            inputs.tell(FromWorker::Gap(gap));
+        }
         stage.taken.notify_all();
         drop(inputs);
 
-        self.fader.shape(on_air, present, &mut block);
+        self.fader.shape(shot.session, present, &mut block, tail.as_deref());
         let first_sample = self.next_sample;
         self.next_sample = self.next_sample.max(end_sample);
         (picture, first_sample, block)
     }
 }
 
-/// Waits while the decoders of the input on air hold what the slot needs, as long as they deliver anything. An input that was
+impl Mixer {
+    /// Has the director decide slot `n`, from `t` on, and tells what changed.
+    fn direct(&mut self, inputs: &mut Inputs, n: u64, t: i64, sound_to: i64) -> Shot {
+        self.director.on_air(inputs.on_air, inputs.hand_over);
+        let patience = self.director.patience();
+        let mut candidates = Vec::with_capacity(inputs.sessions.len());
+        for (id, session) in &mut inputs.sessions {
+            let has_content = session.has_content(t, sound_to, 0, &self.timeline);
+            let lasts = has_content || session.has_content(t, sound_to, patience, &self.timeline);
+            session.note_content(lasts);
+            let (slot, on_programme) = (session.slot, session.on_programme);
+            candidates.push(Candidate { session: *id, slot, has_content, lasts, on_programme });
+        }
+        let shot = self.director.pick(t, &candidates);
+        if self.shot.replace(shot) != Some(shot) {
+            inputs.shown = shot.session;
+            inputs.tell(FromWorker::Shown(Shown { session: shot.session, covers: shot.covers, frame: n }));
+        }
+        shot
+    }
+}
+
+/// Waits while the decoders of the input that is shown hold what the slot needs, as long as they deliver anything. An input that was
 /// waited for in vain is `starved`, and not waited for again until it has recovered. Also tells whether a new picture came by.
 fn wait_for_decoder<'a>(stage: &'a Stage, starved: &mut bool, t: i64, sound_to: i64) -> (MutexGuard<'a, Inputs>, bool) {
     let mut fresh = false;
     let mut lagging = |inputs: &mut Inputs| {
-        let Some(session) = inputs.on_air.and_then(|id| inputs.sessions.get_mut(&id)) else { return false };
+        let shown = inputs.shown.or(inputs.on_air);
+        let Some(session) = shown.and_then(|id| inputs.sessions.get_mut(&id)) else { return false };
         if session.catch_up(t) {
             fresh = true;
             stage.taken.notify_all();

@@ -5,20 +5,27 @@
 //!           compressed   one per   decoded,   owns the  one per   parts on
 //!           units        track     on the     output    stream    the grid
 //!                                  wall clock clock
+//!                                  ▲          ▲
+//!                            aligner          director
+//!                            keeps two inputs picks the input
+//!                            in step          of each frame
 //! ```
 //!
 //! Contract: [`run`] speaks `weir_media::protocol` on its socket until `Stop` (publishes what is encoded, within 1.5 s) or until the socket
 //! ends, which means that the parent is gone. No queue grows: compressed units are skipped to the next keyframe in front of a full
 //! decoder, decoders are held by full picture and sound queues, the mixer falls behind in front of full encoders.
 
+mod aligner;
 mod anchor;
 mod audio_ring;
 mod bilinear;
 mod cut;
 mod decode;
+mod director;
 mod elements;
 mod encode;
 mod fade;
+mod gap;
 mod input;
 mod mixer;
 mod outbox;
@@ -28,6 +35,7 @@ pub mod sandbox;
 mod scale;
 mod session;
 mod stage;
+mod standby;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -39,18 +47,22 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use weir_media::grid::Grid;
-use weir_media::id::SessionId;
+use weir_media::id::{SessionId, Slot};
 use weir_media::protocol::{FromWorker, Output, ProtocolError, ToWorker, WorkerSpec, decode};
 
 use self::encode::Encoder;
 use self::input::Input;
 use self::outbox::Outbox;
-use self::report::Speedometer;
+use self::report::{Edges, Speedometer};
 use self::session::Session;
 use self::stage::Stage;
+use self::standby::Standbys;
+use self::timeline::Timeline;
 
 /// Longest wait for a message before the worker looks after its decoders and reports.
 const LOOK: Duration = Duration::from_millis(50);
+/// Delay up to which the output begins before its first picture is due, nanoseconds.
+const USUAL_DELAY: i64 = 150_000_000;
 /// Time between two reports, nanoseconds.
 const REPORT: i64 = 250_000_000;
 /// How long an input that fixed the output has for its first picture when there is another one, nanoseconds.
@@ -163,6 +175,7 @@ impl Messages {
 struct Running {
     encoder: Arc<Encoder>,
     mixer: JoinHandle<()>,
+    aligner: JoinHandle<()>,
     output: Output,
     /// The input whose shape was taken, and when. Nothing is published before its first picture.
     chosen: Option<(SessionId, i64)>,
@@ -174,6 +187,8 @@ struct Worker {
     outbox: Outbox,
     inputs: BTreeMap<SessionId, Input>,
     running: Option<Running>,
+    standby: Standbys,
+    edges: Edges,
     speed: Speedometer,
     next_report: i64,
     next_look: i64,
@@ -182,11 +197,13 @@ struct Worker {
 impl Worker {
     fn new(spec: WorkerSpec, outbox: Outbox) -> Self {
         Self {
-            spec,
             stage: Stage::new(),
             outbox,
             inputs: BTreeMap::new(),
             running: None,
+            standby: Standbys::new(spec.failover, i64::from(spec.delay_ms) * 1_000_000),
+            edges: Edges::default(),
+            spec,
             speed: Speedometer::default(),
             next_report: 0,
             next_look: 0,
@@ -221,7 +238,7 @@ impl Worker {
         match message {
             // A second start is none of the parent's messages; there is nothing to start again.
             ToWorker::Start(_) | ToWorker::Stop => {}
-            ToWorker::Open { session, slot: _ } => self.open(session),
+            ToWorker::Open { session, slot } => self.open(session, slot),
             ToWorker::Config { session, config } => {
                 if let Some(input) = self.inputs.get_mut(&session) {
                     input.configure(config);
@@ -240,23 +257,43 @@ impl Worker {
                     input.close();
                 }
             }
-            ToWorker::Prepare { .. } => {}
-            ToWorker::OnAir { session, hand_over: _ } => {
-                self.stage.lock().on_air = session;
+            ToWorker::Prepare { slot, decode } => {
+                self.standby.prepare(slot, decode);
+                self.decode_wanted();
+            }
+            ToWorker::OnAir { session, hand_over } => {
+                let mut inputs = self.stage.lock();
+                (inputs.on_air, inputs.hand_over) = (session, hand_over);
+                drop(inputs);
+                self.decode_wanted();
                 self.stage.delivered.notify_all();
             }
         }
         Ok(())
     }
 
-    fn open(&mut self, session: SessionId) {
-        let delay = i64::from(self.spec.delay_ms) * 1_000_000;
-        self.stage.lock().sessions.insert(session, Session::new(delay));
-        let mut input = Input::new(session, self.stage.clone());
+    fn open(&mut self, session: SessionId, slot: Slot) {
+        let trim = i64::from(self.spec.failover.trim_ms(slot)) * 1_000_000;
+        self.stage.lock().sessions.insert(session, Session::new(slot, self.delay(), trim));
+        let mut input = Input::new(session, self.stage.clone(), self.standby.is_hot());
         if let Some(canvas) = self.running.as_ref().and_then(|running| running.output.renditions.first()) {
             input.set_canvas(canvas.width, canvas.height);
         }
         self.inputs.insert(session, input);
+    }
+
+    /// How far the output runs behind arrival, nanoseconds.
+    fn delay(&self) -> i64 {
+        i64::from(self.spec.delay_ms) * 1_000_000
+    }
+
+    /// Has what is needed decoded, and nothing else.
+    fn decode_wanted(&mut self) {
+        let now = self.stage.clock.now();
+        let wanted = self.standby.wanted(now, &self.stage.lock());
+        for (id, input) in &mut self.inputs {
+            input.want(wanted.contains(id));
+        }
     }
 
     /// The first input whose shape is known fixes the output, unless it turns out undecodable before its first picture.
@@ -270,7 +307,8 @@ impl Worker {
             grid: Grid::new(Grid::snap(shape.fps)),
             renditions: self.spec.ladder.renditions(shape.width, shape.height),
             audio_bitrate_kbps: self.spec.audio_bitrate_kbps,
-            epoch_ns: shape.first_arrival as u64,
+            // The first picture is due then; what the usual delay brings is filled with it.
+            epoch_ns: (shape.first_arrival + (self.delay() - USUAL_DELAY).max(0)) as u64,
         };
         self.start_output(output, [0, 0], Some(session))
     }
@@ -287,10 +325,13 @@ impl Worker {
             input.set_canvas(canvas.width, canvas.height);
         }
         let encoder = Arc::new(Encoder::start(&self.spec, &output, &self.outbox)?);
-        let start = mixer::Start { output: output.clone(), first_frame, joined_by, chosen };
+        let mode = self.spec.failover.mode;
+        let start = mixer::Start { output: output.clone(), first_frame, joined_by, chosen, mode };
         let mixer = mixer::spawn(self.stage.clone(), encoder.clone(), start, self.outbox.clone())?;
+        let timeline = Timeline { grid: output.grid, epoch: output.epoch_ns as i64 };
+        let aligner = aligner::spawn(self.stage.clone(), timeline, mode, self.delay())?;
         let chosen = chosen.map(|session| (session, self.stage.clock.now()));
-        self.running = Some(Running { encoder, mixer, output, chosen });
+        self.running = Some(Running { encoder, mixer, aligner, output, chosen });
         Ok(())
     }
 
@@ -310,9 +351,7 @@ impl Worker {
                 self.outbox.send(FromWorker::Rejected { session: *id, reason: reason.clone() });
             }
             let inputs = self.stage.lock();
-            if inputs.sessions.get(id).is_some_and(|session| {
-                session.closed && session.played_out() && now - session.decoded_at.unwrap_or(0) > LINGER
-            }) {
+            if inputs.sessions.get(id).is_some_and(|session| session.closed && session.played_out(now - LINGER)) {
                 gone.push(*id);
             }
         }
@@ -321,6 +360,8 @@ impl Worker {
             self.inputs.remove(&id);
             self.stage.lock().sessions.remove(&id);
         }
+        self.decode_wanted();
+        self.tell(now);
         if self.running.is_none() {
             self.choose_output()?;
         }
@@ -349,6 +390,18 @@ impl Worker {
         self.inputs.values_mut().for_each(Input::unset_canvas);
     }
 
+    /// Tells what the mixer has to say, and what changed with the inputs.
+    fn tell(&mut self, now: i64) {
+        let told = std::mem::take(&mut self.stage.lock().told);
+        for message in told {
+            self.outbox.send(message);
+        }
+        let edges = self.edges.look(now, &self.inputs, &self.stage.lock());
+        for (session, edge) in edges {
+            self.outbox.send(FromWorker::Input { session, edge });
+        }
+    }
+
     fn report(&mut self, now: i64) -> Result<(), WorkerError> {
         let speed = match &self.running {
             Some(running) => self.speed.read(now, running.encoder.encoded(), running.output.grid.frame_rate),
@@ -363,11 +416,14 @@ impl Worker {
             let mut inputs = self.stage.lock();
             inputs.stopping = true;
             self.stage.delivered.notify_all();
+            self.stage.ending.notify_all();
         }
-        if let Some(running) = self.running.take()
-            && running.mixer.join().is_err()
-        {
-            tracing::error!("the mixer panicked");
+        if let Some(running) = self.running.take() {
+            for (what, thread) in [("mixer", running.mixer), ("aligner", running.aligner)] {
+                if thread.join().is_err() {
+                    tracing::error!("the {what} panicked");
+                }
+            }
         }
     }
 

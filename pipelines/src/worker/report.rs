@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use weir_media::failover::Alignment;
+use weir_media::failover::InputEdge;
 use weir_media::id::SessionId;
 use weir_media::protocol::{InputReport, Report};
 use weir_media::time::FrameRate;
@@ -10,6 +10,8 @@ use weir_media::time::FrameRate;
 use super::input::Input;
 use super::stage::Inputs;
 
+/// Shortest time between two underruns of one input that are told, nanoseconds.
+const EDGES: i64 = 250_000_000;
 /// Time over which the encoders' speed is measured, nanoseconds.
 const SPEED_WINDOW: i64 = 2_000_000_000;
 
@@ -34,6 +36,49 @@ impl Speedometer {
     }
 }
 
+/// What was told of each input: whether it is decoded, whether it has content.
+#[derive(Debug, Default)]
+pub struct Edges(BTreeMap<SessionId, Told>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    decoding: bool,
+    content: bool,
+    underruns: u64,
+    /// When an underrun was last told.
+    at: i64,
+}
+
+impl Edges {
+    /// What has changed since the last look. Underruns that come faster than [`EDGES`] are told as one.
+    pub fn look(
+        &mut self,
+        now: i64,
+        compressed: &BTreeMap<SessionId, Input>,
+        inputs: &Inputs,
+    ) -> Vec<(SessionId, InputEdge)> {
+        self.0.retain(|id, _| inputs.sessions.contains_key(id));
+        let mut edges = vec![];
+        for (id, session) in &inputs.sessions {
+            let told = self.0.entry(*id).or_default();
+            let decoding = compressed.get(id).is_some_and(|input| input.decoding);
+            if std::mem::replace(&mut told.decoding, decoding) != decoding {
+                edges.push((*id, InputEdge::Decoding(decoding)));
+            }
+            let ran_out = session.underruns > told.underruns && told.content;
+            if ran_out && now - told.at >= EDGES {
+                (told.content, told.at) = (false, now);
+                edges.push((*id, InputEdge::Content(false)));
+            }
+            if session.content && !told.content {
+                (told.content, told.underruns) = (true, session.underruns);
+                edges.push((*id, InputEdge::Content(true)));
+            }
+        }
+        edges
+    }
+}
+
 /// A report of `inputs` as they are `now`.
 pub fn report(now: i64, inputs: &Inputs, compressed: &BTreeMap<SessionId, Input>, speed_milli: u32) -> Report {
     Report {
@@ -46,8 +91,8 @@ pub fn report(now: i64, inputs: &Inputs, compressed: &BTreeMap<SessionId, Input>
                 decoded_until_ns: session.decoded_until,
                 since_decoded_ms: session.decoded_at.map(|at| ((now - at).max(0) / 1_000_000) as u32),
                 errors: compressed.get(id).map_or(0, |input| input.errors),
-                gop_ms: None,
-                buffered_ms: None,
+                gop_ms: compressed.get(id).and_then(|input| input.gop).map(|gop| (gop / 1_000_000) as u32),
+                buffered_ms: session.arrived_until().map(|until| ((until - now).max(0) / 1_000_000) as u32),
             })
             .collect(),
         frames: inputs.frames,
@@ -55,7 +100,7 @@ pub fn report(now: i64, inputs: &Inputs, compressed: &BTreeMap<SessionId, Input>
         dropped: inputs.dropped,
         silence_samples: inputs.silence,
         speed_milli,
-        alignment: Alignment::default(),
+        alignment: inputs.alignment,
     }
 }
 

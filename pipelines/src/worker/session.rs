@@ -1,11 +1,18 @@
 //! One input as the mixer sees it: decoded pictures and sound, mapped to the wall clock. Pure; `P` is a picture.
 //!
 //! All times that enter are on the source's timeline, all times that are asked for are wall clock; both in nanoseconds.
-//! An input is shown `delay` after its arrival. Slot `t` shows the latest picture due at its middle; pictures of an input that is
-//! not on air are taken off just the same, so that a switch shows one at once.
+//! An input is shown `delay` after its arrival, moved by what the alignment of its sound with another input's asks for. Slot `t` shows
+//! the latest picture due at its middle; pictures of an input that is not shown are taken off just the same, so that a switch shows one
+//! at once.
+//!
+//! An input has *content* for a slot when a picture lasts into it and its sound reaches to its end: both end together, so a switch
+//! changes picture and sound in the same slot.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+
+use weir_media::align::{SearchRange, Tap};
+use weir_media::id::Slot;
 
 use super::anchor::Anchor;
 use super::audio_ring::{AudioRing, Sample, sample_number};
@@ -16,25 +23,53 @@ const PICTURES: usize = 15;
 /// A picture this close to the edge between two slots goes where the rhythm wants it, nanoseconds.
 const HYSTERESIS: i64 = 3_000_000;
 
-/// How late sound may arrive against the pictures without costing delay, nanoseconds: about what the shortest delay leaves.
-const SOUND_LAG: i64 = 40_000_000;
+/// How long before it is heard sound must arrive, nanoseconds: packets, decoder, a slot.
+const SOUND_LEAD: i64 = 110_000_000;
 /// Time over which the least late sound is looked for, nanoseconds.
 const SOUND_WINDOW: i64 = 1_000_000_000;
 /// Largest delay that late sound can cause, nanoseconds.
-const LONGEST_DELAY: i64 = 1_000_000_000;
+const LONGEST_LAG: i64 = 1_000_000_000;
+/// Pictures further apart than this are a hole, not a slow source, nanoseconds.
+const LONGEST_PICTURE: i64 = 500_000_000;
+/// An input whose sound has not arrived for this long, while pictures have, is one without sound, nanoseconds.
+const MUTE: i64 = 1_000_000_000;
+/// The phase of an aligned input's pictures is left alone up to this part of a slot.
+const PHASE_TOLERANCE: i64 = 4;
+/// Seam between two blocks of sound beyond which it is another timeline, samples: 2 s, as the ring has it.
+const LONGEST_SEAM: i64 = 2 * weir_media::grid::SAMPLE_RATE as i64;
 
 /// One open input.
 #[derive(Debug)]
 pub struct Session<P> {
+    /// Its ingest point.
+    pub slot: Slot,
     delay: i64,
     /// The delay without late sound.
     least_delay: i64,
+    /// By how much alignment shows it later than its delay says.
+    shift: i64,
+    /// Added to the pictures alone, so that those of an aligned input lie in the middle of slots.
+    picture_phase: i64,
+    /// By how much its sound is played later than its timestamps say.
+    trim: i64,
     anchor: Option<Anchor>,
     pictures: VecDeque<(i64, P)>,
     current: Option<P>,
+    /// How long a picture lasts, from the latest two.
+    picture_lasts: i64,
     /// Source time up to which pictures were taken off.
     shown_until: Option<i64>,
     audio: AudioRing,
+    tap: Tap,
+    /// Arrival of the latest unit of either track, wall clock, and the latest video unit's PTS.
+    video_seen: Option<(i64, i64)>,
+    audio_seen: Option<i64>,
+    /// It is known to carry the programme that is on air.
+    pub on_programme: bool,
+    /// It had content for the latest slot.
+    pub content: bool,
+    /// Times that it had none any more.
+    pub underruns: u64,
     /// End of the window and the least lateness of sound in it.
     sound_lateness: Option<(i64, i64)>,
     fed_video: Option<i64>,
@@ -50,11 +85,22 @@ pub struct Session<P> {
 }
 
 impl<P: Clone> Session<P> {
-    /// An input that is shown `delay` nanoseconds after its arrival.
-    pub fn new(delay: i64) -> Self {
+    /// An input of `slot` that is shown `delay` nanoseconds after its arrival, its sound another `trim`.
+    pub fn new(slot: Slot, delay: i64, trim: i64) -> Self {
         Self {
+            slot,
             delay,
             least_delay: delay,
+            shift: 0,
+            picture_phase: 0,
+            trim,
+            picture_lasts: LONGEST_PICTURE,
+            tap: Tap::new(SearchRange::default()),
+            video_seen: None,
+            audio_seen: None,
+            on_programme: false,
+            content: false,
+            underruns: 0,
             anchor: None,
             pictures: VecDeque::with_capacity(PICTURES),
             current: None,
@@ -73,14 +119,18 @@ impl<P: Clone> Session<P> {
     /// A video unit arrived. It alone moves the anchor: a source has one clock, and video is what is never missing.
     /// `true` when the source's clock jumped: what is queued is void, and so is what decoders still hold.
     pub fn video_arrived(&mut self, now: i64, dts: i64) -> bool {
+        self.video_seen = Some((now, dts));
+        let late = self.delay + self.shift;
         let Some(anchor) = &mut self.anchor else {
             self.anchor = Some(Anchor::new(now, dts));
             return false;
         };
-        let jumped = anchor.arrived(now, dts);
+        let jumped = anchor.arrived(now, dts, late);
         if jumped {
             self.pictures.clear();
             self.audio.clear();
+            self.tap.clear();
+            self.on_programme = false;
             self.shown_until = None;
             self.fed_audio = None;
         }
@@ -90,6 +140,7 @@ impl<P: Clone> Session<P> {
     /// An audio unit arrived. Some encoders send sound later than the pictures it belongs to; sound that never comes in time would
     /// never be heard, so the input is then shown later by as much.
     pub fn audio_arrived(&mut self, now: i64, pts: i64) {
+        self.audio_seen = Some(now);
         let Some(anchor) = &mut self.anchor else { return };
         let lateness = now - anchor.wall(pts);
         let (end, least) = self.sound_lateness.get_or_insert((now + SOUND_WINDOW, i64::MAX));
@@ -97,7 +148,8 @@ impl<P: Clone> Session<P> {
         if now < *end {
             return;
         }
-        let excess = (*least - SOUND_LAG - (self.delay - self.least_delay)).min(LONGEST_DELAY - self.delay);
+        let allowed = self.delay + self.shift + self.trim - SOUND_LEAD;
+        let excess = (*least - allowed).min(self.least_delay + LONGEST_LAG - self.delay);
         if excess > 0 {
             self.delay += excess;
             anchor.phase_again();
@@ -145,6 +197,10 @@ impl<P: Clone> Session<P> {
 
     /// A decoded picture.
     pub fn picture(&mut self, now: i64, pts: i64, picture: P) {
+        let step = self.decoded_until.map_or(0, |before| pts - before);
+        if (1..LONGEST_PICTURE).contains(&step) {
+            self.picture_lasts = step;
+        }
         self.decoded_pictures += 1;
         self.decoded_until = Some(pts);
         self.decoded_at = Some(now);
@@ -153,30 +209,93 @@ impl<P: Clone> Session<P> {
 
     /// Decoded sound that starts at `pts`.
     pub fn sound(&mut self, pts: i64, block: &[Sample]) {
+        let end = self.audio.end();
         self.audio.write(sample_number(pts), block);
+        // The ring's own numbers: it smooths what timestamps round.
+        let at = self.audio.end().map_or(0, |end| end - block.len() as i64);
+        if end.is_some_and(|end| (at - end).abs() > LONGEST_SEAM) {
+            self.tap.clear();
+        }
+        self.tap.push(at, block);
+    }
+
+    /// It had content for the slot that was made, or not. The control process hears of changes.
+    pub fn note_content(&mut self, has_content: bool) {
+        self.underruns += u64::from(self.content && !has_content);
+        self.content = has_content;
+    }
+
+    /// What alignment listens to.
+    pub fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
+    /// It has sound: it arrives about as lately as the pictures.
+    pub fn sounds(&self) -> bool {
+        match (self.audio_seen, self.video_seen) {
+            (Some(audio), Some((video, _))) => video - audio < MUTE,
+            (audio, _) => audio.is_some(),
+        }
+    }
+
+    /// Wall clock at which the sound of the source time 0 is heard: what alignment compares. `None` before the first unit.
+    pub fn sound_origin(&self) -> Option<i64> {
+        Some(self.anchor.as_ref()?.wall(0) + self.delay + self.shift + self.trim)
+    }
+
+    /// As [`Self::sound_origin`], for its arrival.
+    pub fn arrival_origin(&self) -> Option<i64> {
+        Some(self.anchor.as_ref()?.wall(0))
+    }
+
+    /// Shows it later by `by` nanoseconds more (negative: earlier), so that its sound is heard together with another input's.
+    /// Refused, and nothing is changed, when that would leave less than `least` nanoseconds or more than `most` from arrival to show.
+    pub fn align(&mut self, by: i64, [least, most]: [i64; 2]) -> bool {
+        let lead = self.delay + self.shift + by;
+        if !(least..=most).contains(&lead) {
+            return false;
+        }
+        self.shift += by;
+        true
+    }
+
+    /// Where the pictures of an aligned input lie near the edges of slots, moves them, and nothing else, to the middle: at an edge, every
+    /// rounding of a timestamp would repeat one and skip another.
+    pub fn centre_pictures(&mut self, timeline: &Timeline) {
+        let Some(due) = self.pictures.front().and_then(|(pts, _)| self.due(*pts)) else { return };
+        let phase = timeline.phase(due);
+        if phase.abs() > timeline.slot() / PHASE_TOLERANCE {
+            self.picture_phase -= phase;
+        }
+    }
+
+    /// Wall clock at which a picture is due.
+    pub fn due(&self, pts: i64) -> Option<i64> {
+        Some(self.anchor.as_ref()?.wall(pts) + self.delay + self.shift + self.picture_phase)
+    }
+
+    /// Source time of the sound that is heard at wall clock `t`.
+    fn heard_at(&self, t: i64) -> Option<i64> {
+        Some(self.anchor.as_ref()?.source(t - self.delay - self.shift - self.trim))
+    }
+
+    /// Wall clock until which there is video, decoded or not, to be shown.
+    pub fn arrived_until(&self) -> Option<i64> {
+        self.due(self.video_seen?.1)
     }
 
     /// Takes off what is due in the slot that starts at `t`; `true` when there is a new picture.
     pub fn advance(&mut self, now: i64, t: i64, timeline: &Timeline) -> bool {
-        let Some(anchor) = &mut self.anchor else { return false };
-        if let Some((pts, _)) = self.pictures.front() {
-            let due = anchor.wall(*pts) + self.delay;
+        let first = self.pictures.front().and_then(|(pts, _)| self.due(*pts));
+        // An aligned input is where its sound belongs; only its pictures may move.
+        if let (Some(due), Some(anchor), 0) = (first, &mut self.anchor, self.shift) {
             anchor.phase_once(now, || timeline.phase(due));
         }
         let hysteresis = HYSTERESIS.min(timeline.slot() / 8);
         let middle = t + timeline.slot() / 2;
-        let mut edge = middle + hysteresis;
-        let mut fresh = false;
-        while let Some((pts, _)) = self.pictures.front() {
-            if anchor.wall(*pts) + self.delay > edge {
-                break;
-            }
-            if let Some((pts, picture)) = self.pictures.pop_front() {
-                self.shown_until = Some(pts);
-                self.current = Some(picture);
-            }
-            fresh = true;
-            edge = middle - hysteresis;
+        let fresh = self.take_until(middle + hysteresis);
+        if fresh {
+            while self.take_until(middle - hysteresis) {}
         }
         fresh
     }
@@ -184,16 +303,50 @@ impl<P: Clone> Session<P> {
     /// Takes off what was due before the slot that starts at `t`, so that a decoder that catches up has room for what the slot
     /// needs; `true` when there is a new picture.
     pub fn catch_up(&mut self, t: i64) -> bool {
-        let Some(anchor) = &self.anchor else { return false };
         let mut fresh = false;
-        while let Some((pts, picture)) =
-            self.pictures.pop_front_if(|(pts, _)| anchor.wall(*pts) + self.delay < t - HYSTERESIS)
-        {
-            self.shown_until = Some(pts);
-            self.current = Some(picture);
+        while self.take_until(t - HYSTERESIS - 1) {
             fresh = true;
         }
         fresh
+    }
+
+    /// Takes off one picture if it is due at `edge`.
+    fn take_until(&mut self, edge: i64) -> bool {
+        let due = self.pictures.front().and_then(|(pts, _)| self.due(*pts));
+        if due.is_none_or(|due| due > edge) {
+            return false;
+        }
+        if let Some((pts, picture)) = self.pictures.pop_front() {
+            self.shown_until = Some(pts);
+            self.current = Some(picture);
+        }
+        true
+    }
+
+    /// Wall clock until which the picture lasts that the slot from `t` would show, [`Self::advance`]d or not yet; `None` without one.
+    pub fn picture_until(&self, t: i64, timeline: &Timeline) -> Option<i64> {
+        let edge = t + timeline.slot() / 2;
+        let queued = self.pictures.iter().map(|(pts, _)| *pts);
+        let mut known = self.shown_until.filter(|_| self.current.is_some()).into_iter().chain(queued).peekable();
+        let mut until = None;
+        while let Some(pts) = known.next_if(|pts| self.due(*pts).is_some_and(|due| due <= edge)) {
+            let next = known.peek().map(|next| next - pts).filter(|step| (1..LONGEST_PICTURE).contains(step));
+            until = self.due(pts).map(|due| due + next.unwrap_or(self.picture_lasts.min(LONGEST_PICTURE)));
+        }
+        until
+    }
+
+    /// It has a picture and sound for the slot from `t`, whose sound ends at `sound_to`; missed by `patience` at most.
+    pub fn has_content(&self, t: i64, sound_to: i64, patience: i64, timeline: &Timeline) -> bool {
+        let picture = self.picture_until(t, timeline).is_some_and(|until| until + patience > t + timeline.slot() / 4);
+        picture && (!self.sounds() || self.sound_until().is_some_and(|until| until + patience >= sound_to))
+    }
+
+    /// Wall clock until which there is decoded sound.
+    fn sound_until(&self) -> Option<i64> {
+        let end = self.audio.end()?;
+        let origin = self.sound_origin()?;
+        Some(origin + (i128::from(end) * 1_000_000_000 / i128::from(weir_media::grid::SAMPLE_RATE)) as i64)
     }
 
     /// The latest picture that was due.
@@ -208,22 +361,22 @@ impl<P: Clone> Session<P> {
 
     /// Fills `out` with the sound from wall clock `t` on; returns which part of it is there.
     pub fn read_sound(&mut self, t: i64, out: &mut [Sample]) -> Range<usize> {
-        let Some(anchor) = &self.anchor else {
+        let Some(source) = self.heard_at(t) else {
             out.fill([0.0; 2]);
             return 0..0;
         };
-        self.audio.read(sample_number(anchor.source(t - self.delay)), out)
+        self.audio.read(sample_number(source), out)
     }
 
     /// The decoders have been fed what the slot from `t` to `end` (of its sound) needs and have not delivered it yet.
     pub fn lagging(&self, t: i64, end: i64) -> bool {
-        let (Some(anchor), false) = (&self.anchor, self.closed) else { return false };
-        let reached = |fed: Option<i64>, t: i64| fed.is_some_and(|fed| anchor.wall(fed) + self.delay >= t);
+        let (Some(heard), false) = (self.heard_at(end), self.closed) else { return false };
+        let reached = |pts: Option<i64>, t: i64| pts.and_then(|pts| self.due(pts)).is_some_and(|due| due >= t);
         let slack = HYSTERESIS;
         let picture =
             self.pictures.is_empty() && reached(self.fed_video, t + slack) && !reached(self.shown_until, t - slack);
-        let needed = sample_number(anchor.source(end - self.delay));
-        let sound = reached(self.fed_audio, end) && self.audio.end().is_none_or(|have| have < needed);
+        let sound = self.fed_audio.is_some_and(|fed| fed >= heard)
+            && self.audio.end().is_none_or(|have| have < sample_number(heard));
         picture || sound
     }
 
@@ -232,9 +385,9 @@ impl<P: Clone> Session<P> {
         (self.current.is_some() || !self.pictures.is_empty()) && self.anchor.is_some_and(|anchor| anchor.settled(now))
     }
 
-    /// Nothing is left to show.
-    pub fn played_out(&self) -> bool {
-        self.pictures.is_empty()
+    /// Nothing was left to show at wall clock `t`.
+    pub fn played_out(&self, t: i64) -> bool {
+        self.pictures.is_empty() && self.arrived_until().is_none_or(|until| until < t)
     }
 }
 
@@ -255,7 +408,7 @@ mod tests {
     /// Plays a source of `fps` with millisecond timestamps on a grid of `grid_fps`; returns what each slot showed.
     fn play(fps: f64, grid_fps: u32, slots: u64, lead_ms: f64) -> Vec<Option<u64>> {
         let timeline = timeline(grid_fps);
-        let mut session = Session::new(DELAY);
+        let mut session = Session::new(Slot::Primary, DELAY, 0);
         let (mut frame, mut seen) = (0u64, vec![]);
         for n in 0..slots {
             let t = timeline.slot_start(n);
@@ -296,7 +449,7 @@ mod tests {
     #[test]
     fn sound_keeps_its_distance_to_the_picture() {
         let timeline = timeline(25);
-        let mut session = Session::new(DELAY);
+        let mut session = Session::new(Slot::Primary, DELAY, 0);
         let start = timeline.epoch + 7 * MS;
         for frame in 0..10i64 {
             session.video_arrived(start + frame * 40 * MS, 5_000 * MS + frame * 40 * MS);
@@ -314,7 +467,7 @@ mod tests {
     #[test]
     fn a_jump_of_the_source_clock_voids_what_is_queued() {
         let timeline = timeline(25);
-        let mut session = Session::new(DELAY);
+        let mut session = Session::new(Slot::Primary, DELAY, 0);
         assert!(!session.video_arrived(timeline.epoch, 100_000 * MS));
         session.picture(timeline.epoch, 100_000 * MS, 1);
         assert!(session.video_arrived(timeline.epoch + 40 * MS, 0));
@@ -327,7 +480,7 @@ mod tests {
     #[test]
     fn sound_that_is_always_late_delays_its_input_once() {
         let timeline = timeline(25);
-        let mut session = Session::new(DELAY);
+        let mut session = Session::new(Slot::Primary, DELAY, 0);
         for frame in 0..250i64 {
             let now = timeline.epoch + frame * 40 * MS;
             session.video_arrived(now, frame * 40 * MS);
@@ -344,7 +497,7 @@ mod tests {
     #[test]
     fn a_replay_is_decoded_up_to_the_slot_before_the_slot_is_made() {
         let timeline = timeline(25);
-        let mut session = Session::new(DELAY);
+        let mut session = Session::new(Slot::Primary, DELAY, 0);
         for frame in 0..100i64 {
             session.video_arrived(timeline.epoch, frame * 40 * MS);
             session.video_fed(frame * 40 * MS);
@@ -368,7 +521,7 @@ mod tests {
     #[test]
     fn lagging_means_fed_but_not_decoded() {
         let timeline = timeline(25);
-        let mut session = Session::new(DELAY);
+        let mut session = Session::new(Slot::Primary, DELAY, 0);
         session.video_arrived(timeline.epoch, 0);
         let due = timeline.epoch + DELAY;
         assert!(!session.lagging(due, due));

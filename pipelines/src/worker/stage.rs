@@ -1,10 +1,12 @@
 //! What decoders, mixer and the socket's reader share: the open inputs and the choice of one, behind one lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use weir_media::failover::{Alignment, HandOver};
 use weir_media::id::SessionId;
+use weir_media::protocol::FromWorker;
 
 use super::session::Session;
 
@@ -33,8 +35,14 @@ impl Clock {
 pub struct Inputs {
     /// Open inputs.
     pub sessions: BTreeMap<SessionId, Session<gst::Buffer>>,
-    /// The one that is shown.
+    /// The one on air, and how it takes over.
     pub on_air: Option<SessionId>,
+    /// As the control process said with it.
+    pub hand_over: HandOver,
+    /// The one that is shown.
+    pub shown: Option<SessionId>,
+    /// What the mixer has to tell the control process.
+    pub told: VecDeque<FromWorker>,
     /// The mixer has to end.
     pub stopping: bool,
     /// Blocks of pictures and sound that decoders have delivered, over all inputs.
@@ -47,6 +55,20 @@ pub struct Inputs {
     pub dropped: u64,
     /// Samples of inserted silence.
     pub silence: u64,
+    /// How far apart both slots' programmes are.
+    pub alignment: Alignment,
+}
+
+/// Most words that wait to be told: some seconds of an output that changes its input in every frame.
+const TOLD: usize = 256;
+
+impl Inputs {
+    /// Has something told; what is too much is left out, as what comes after it says where things stand.
+    pub fn tell(&mut self, message: FromWorker) {
+        if self.told.len() < TOLD {
+            self.told.push_back(message);
+        }
+    }
 }
 
 /// The shared state.
@@ -59,6 +81,8 @@ pub struct Stage {
     pub delivered: Condvar,
     /// The mixer took something off, or an input is gone.
     pub taken: Condvar,
+    /// The output has to end.
+    pub ending: Condvar,
 }
 
 impl Stage {
@@ -69,6 +93,7 @@ impl Stage {
             inputs: Mutex::default(),
             delivered: Condvar::new(),
             taken: Condvar::new(),
+            ending: Condvar::new(),
         })
     }
 

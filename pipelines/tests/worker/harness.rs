@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use weir_media::access_unit::{AccessUnit, Track};
 use weir_media::codec::{TrackConfig, VideoConfig};
-use weir_media::failover::{FailoverSpec, HandOver};
+use weir_media::failover::{FailoverSpec, Gap, HandOver, InputEdge, Shown};
 use weir_media::feed::FeedItem;
 use weir_media::flv::Demuxer;
 use weir_media::id::{SessionId, Slot};
@@ -156,11 +156,23 @@ impl Worker {
     }
 
     pub fn open(&mut self, id: u64) {
-        self.send(&ToWorker::Open { session: SessionId(id), slot: Slot::Primary });
+        self.open_slot(id, Slot::Primary);
+    }
+
+    pub fn open_slot(&mut self, id: u64, slot: Slot) {
+        self.send(&ToWorker::Open { session: SessionId(id), slot });
+    }
+
+    pub fn close(&mut self, id: u64) {
+        self.send(&ToWorker::Close { session: SessionId(id) });
     }
 
     pub fn on_air(&mut self, id: u64) {
-        self.send(&ToWorker::OnAir { session: Some(SessionId(id)), hand_over: HandOver::AtOnce });
+        self.hand_over(id, HandOver::AtOnce);
+    }
+
+    pub fn hand_over(&mut self, id: u64, hand_over: HandOver) {
+        self.send(&ToWorker::OnAir { session: Some(SessionId(id)), hand_over });
     }
 
     pub fn item(&mut self, id: u64, item: &FeedItem) {
@@ -239,12 +251,16 @@ pub struct Made {
     pub chunks: Vec<(Instant, Chunk)>,
     pub reports: Vec<Report>,
     pub rejected: Vec<SessionId>,
+    pub shown: Vec<Shown>,
+    pub gaps: Vec<Gap>,
+    pub edges: Vec<(SessionId, InputEdge)>,
 }
 
 impl Made {
     fn new(log: Vec<(Instant, FromWorker)>) -> Self {
         let (mut output, mut inits, mut chunks, mut reports, mut rejected) =
             (None, BTreeMap::new(), vec![], vec![], vec![]);
+        let (mut shown, mut gaps, mut edges) = (vec![], vec![], vec![]);
         for (at, message) in log {
             match message {
                 FromWorker::Ready => {}
@@ -256,10 +272,14 @@ impl Made {
                 FromWorker::Chunk(chunk) => chunks.push((at, chunk)),
                 FromWorker::Report(report) => reports.push(report),
                 FromWorker::Rejected { session, .. } => rejected.push(session),
+                FromWorker::Input { session, edge } => edges.push((session, edge)),
+                FromWorker::Shown(what) => shown.push(what),
+                FromWorker::Gap(gap) => gaps.push(gap),
+                FromWorker::Alignment(_) => {}
                 FromWorker::Fault { reason } => panic!("fault: {reason}"),
             }
         }
-        Self { output: output.expect("an Output"), inits, chunks, reports, rejected }
+        Self { output: output.expect("an Output"), inits, chunks, reports, rejected, shown, gaps, edges }
     }
 
     pub fn audio_track(&self) -> u8 {

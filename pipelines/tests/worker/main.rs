@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod failover;
 mod harness;
 
 use std::collections::BTreeMap;
