@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use weir_actors::token::Token;
-use weir_media::id::StreamId;
+use weir_media::id::{Slot, StreamId};
 
 use super::auth::{peer, trusted};
 use crate::config::Config;
@@ -62,9 +62,13 @@ impl Urls {
         Self { http, rtmp, client_id: config.api.client_id }
     }
 
-    /// Where the primary encoder pushes by RTMP; `None` when that door is shut.
-    pub fn push(&self, id: StreamId, token: &Token) -> Option<String> {
-        self.rtmp.as_ref().map(|rtmp| format!("{rtmp}/in/{id}?{}", token.expose()))
+    /// Where a slot's encoder pushes by RTMP; `None` when that door is shut. Both slots have one token.
+    pub fn push(&self, id: StreamId, slot: Slot, token: &Token) -> Option<String> {
+        let mark = match slot {
+            Slot::Primary => "",
+            Slot::Backup => "b",
+        };
+        self.rtmp.as_ref().map(|rtmp| format!("{rtmp}/in/{id}{mark}?{}", token.expose()))
     }
 
     /// The player page.
@@ -111,6 +115,8 @@ fn without_port(authority: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use weir_media::rtmp::name::{APPLICATION, PublishName};
+
     use super::*;
     use crate::config::Listen;
 
@@ -118,7 +124,7 @@ mod tests {
 
     fn urls(config: &Config, host: Option<&str>) -> (String, Option<String>) {
         let urls = Urls::new(config, host, false, ([0, 0, 0, 0], 8080).into());
-        (urls.iframe(ID), urls.push(ID, &Token::new("abc")))
+        (urls.iframe(ID), urls.push(ID, Slot::Primary, &Token::new("abc")))
     }
 
     #[test]
@@ -129,6 +135,19 @@ mod tests {
         let (iframe, push) = urls(&Config::default(), Some("[2001:db8::1]:8080"));
         assert_eq!(iframe, "http://[2001:db8::1]:8080/streams/1_7");
         assert_eq!(push.unwrap(), "rtmp://[2001:db8::1]/in/7?abc");
+    }
+
+    #[test]
+    fn the_backups_name_is_the_id_with_a_b_and_its_token_the_same() {
+        let urls = Urls::new(&Config::default(), Some("a.example"), false, ([0, 0, 0, 0], 8080).into());
+        let push = |slot| urls.push(ID, slot, &Token::new("abc")).unwrap();
+        assert_eq!(push(Slot::Backup), "rtmp://a.example/in/7b?abc");
+        // The door reads what the API writes.
+        for slot in [Slot::Primary, Slot::Backup] {
+            let url = push(slot);
+            let name = PublishName::parse(APPLICATION, url.rsplit('/').next().unwrap());
+            assert_eq!((name.stream, name.slot, name.token), (Some(ID), slot, "abc"));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use utoipa::ToSchema;
 use weir_actors::status::StreamStatus;
+use weir_media::id::Slot;
 
 use crate::http::urls::Urls;
 use crate::store::{Projection, RecordType, Stream};
@@ -142,9 +143,9 @@ impl StreamView {
             active_ingest_region_primary: status.live.then_some(REGION),
             active_ingest_region_backup: status.backup_live.then_some(REGION),
             stream_source_type: status.protocol.filter(|_| on).map(|protocol| protocol.source_type()),
-            push_url: urls.push(id, &stream.token),
+            push_url: urls.push(id, Slot::Primary, &stream.token),
+            backup_push_url: urls.push(id, Slot::Backup, &stream.token),
             // These doors are not built yet.
-            backup_push_url: None,
             push_url_srt: None,
             backup_push_url_srt: None,
             push_url_whip: None,
