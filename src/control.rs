@@ -12,7 +12,7 @@ use weir_media::id::StreamId;
 
 use crate::config::{Config, QualitySet};
 use crate::shelf::Shelf;
-use crate::store::{Store, StoreError, Stream, StreamFields};
+use crate::store::{FailoverSettings, Store, StoreError, Stream, StreamFields};
 use crate::tree::{Tree, TreeGone};
 
 /// Locks that order changes of the same stream; streams that share one only wait for each other.
@@ -57,6 +57,23 @@ impl Control {
         self.run(move |inner| async move {
             let _order = inner.lock(id).await;
             let edited = inner.store.edit(id, edit).await?;
+            if let Some(Ok(stream)) = &edited {
+                inner.put(stream).await?.ok();
+            }
+            Ok(edited)
+        })
+        .await
+    }
+
+    /// Changes how a stream fails over, from its next broadcast on; see [`Store::edit_failover`].
+    pub async fn edit_failover<E: 'static>(
+        &self,
+        id: StreamId,
+        edit: impl FnOnce(&mut FailoverSettings) -> Result<(), E> + 'static,
+    ) -> Result<Option<Result<Stream, E>>, StoreError> {
+        self.run(move |inner| async move {
+            let _order = inner.lock(id).await;
+            let edited = inner.store.edit_failover(id, edit).await?;
             if let Some(Ok(stream)) = &edited {
                 inner.put(stream).await?.ok();
             }
@@ -134,7 +151,7 @@ impl Inner {
 
     async fn put(&self, stream: &Stream) -> Result<Closed, StoreError> {
         let chosen = self.store.default_quality_set().await?;
-        let spec = spec(stream, &self.config.quality_sets, chosen);
+        let spec = spec(stream, &self.config, chosen);
         let closed = self.tree.put_stream(spec).await;
         if let Err(error) = &closed {
             tracing::error!(stream = %stream.id, %error, "changed in the store only");
@@ -147,12 +164,13 @@ impl Inner {
 pub async fn specs(store: &Store, config: &Config) -> Result<Vec<StreamSpec>, StoreError> {
     let chosen = store.default_quality_set().await?;
     let streams = store.streams().await?;
-    Ok(streams.iter().map(|stream| spec(stream, &config.quality_sets, chosen)).collect())
+    Ok(streams.iter().map(|stream| spec(stream, config, chosen)).collect())
 }
 
 /// What the tree must know of a stream. A quality set that is gone from the configuration counts as not chosen; `default` is the API's
 /// choice for streams that choose none.
-pub fn spec(stream: &Stream, sets: &[QualitySet], default: Option<u32>) -> StreamSpec {
+pub fn spec(stream: &Stream, config: &Config, default: Option<u32>) -> StreamSpec {
+    let sets = &config.quality_sets;
     let by_id = |id: i64| sets.iter().find(|set| i64::from(set.id) == id);
     let set = stream
         .fields
@@ -166,5 +184,6 @@ pub fn spec(stream: &Stream, sets: &[QualitySet], default: Option<u32>) -> Strea
         active: stream.fields.active,
         pull: stream.fields.pull,
         ladder: set.map(QualitySet::ladder).unwrap_or_default(),
+        failover: stream.failover.over(config.failover.spec()),
     }
 }

@@ -28,6 +28,7 @@ use weir_actors::status::StatusBoard;
 
 use self::error::ApiError;
 use self::health::Readiness;
+use self::ops::follow::Followers;
 use crate::config::{Config, Secret};
 use crate::control::Control;
 use crate::shelf::Shelf;
@@ -56,6 +57,8 @@ pub struct Api {
     pub readiness: Readiness,
     /// Whether the tree's thread gets on.
     pub heartbeat: Heartbeat,
+    /// Who follows a journal.
+    pub followers: Followers,
 }
 
 impl Api {
@@ -69,7 +72,17 @@ impl Api {
         heartbeat: Heartbeat,
     ) -> Self {
         let control = Control::new(Arc::clone(&config), store.clone(), Arc::clone(&tree));
-        Self { config, key, store, board, tree, control, readiness: Readiness::default(), heartbeat }
+        Self {
+            config,
+            key,
+            store,
+            board,
+            tree,
+            control,
+            readiness: Readiness::default(),
+            heartbeat,
+            followers: Followers::default(),
+        }
     }
 }
 
@@ -146,6 +159,12 @@ fn operations() -> impl HttpServiceFactory {
         .service(resource("/process", "GET").route(web::get().to(process::process)))
         .service(resource("/streams", "GET").route(web::get().to(ops::streams)))
         .service(resource("/streams/{id}", "GET").route(web::get().to(ops::stream)))
+        .service(
+            resource("/streams/{id}/failover", "GET, PATCH")
+                .route(web::get().to(ops::failover::get))
+                .route(web::patch().to(ops::failover::patch)),
+        )
+        .service(resource("/streams/{id}/journal", "GET").route(web::get().to(ops::journal::journal)))
         .service(resource("/streams/{id}/reset_push_token", "POST").route(web::post().to(ops::reset_push_token)))
         .default_service(web::to(nothing_here))
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Handler};
+use actix::{Addr, Handler, Message};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
-use weir_actors::control::{ClosedSession, GetStream, GetTree, PutStream, RemoveStream, StreamSpec};
+use weir_actors::Root;
+use weir_actors::control::{ClosedSession, GetJournal, GetStream, GetTree, PutStream, RemoveStream, StreamSpec};
+use weir_actors::journal::JournalReader;
 use weir_actors::probe::Probe;
 use weir_actors::status::{StreamDetail, TreeNode};
 use weir_media::id::StreamId;
@@ -32,15 +33,11 @@ pub trait Tree: Send + Sync {
     fn tree(&self) -> Answer<'_, TreeNode>;
     /// [`GetStream`].
     fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>>;
+    /// [`GetJournal`].
+    fn journal(&self, id: StreamId) -> Answer<'_, Option<JournalReader>>;
 }
 
-/// The root of the tree is any actor that takes these messages.
-impl<A> Tree for Addr<A>
-where
-    A: Actor + Handler<PutStream> + Handler<RemoveStream> + Handler<GetTree> + Handler<GetStream>,
-    A::Context:
-        ToEnvelope<A, PutStream> + ToEnvelope<A, RemoveStream> + ToEnvelope<A, GetTree> + ToEnvelope<A, GetStream>,
-{
+impl Tree for Addr<Root> {
     fn put_stream(&self, spec: StreamSpec) -> Answer<'_, Vec<ClosedSession>> {
         let answer = self.send(PutStream(spec));
         Box::pin(async { answer.await.map_err(|_| TreeGone) })
@@ -62,7 +59,20 @@ where
     }
 
     fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>> {
-        let answer = timeout(ANSWER_WITHIN, self.send(GetStream(id)));
-        Box::pin(async { answer.await.map_err(|_| TreeGone)?.map_err(|_| TreeGone) })
+        ask(self, GetStream(id))
     }
+
+    fn journal(&self, id: StreamId) -> Answer<'_, Option<JournalReader>> {
+        ask(self, GetJournal(id))
+    }
+}
+
+/// What an operator wants of the tree, answered in time or not at all.
+fn ask<M>(root: &Addr<Root>, message: M) -> Answer<'static, M::Result>
+where
+    M: Message<Result: Send> + Send + 'static,
+    Root: Handler<M>,
+{
+    let answer = timeout(ANSWER_WITHIN, root.send(message));
+    Box::pin(async { answer.await.map_err(|_| TreeGone)?.map_err(|_| TreeGone) })
 }

@@ -1,7 +1,7 @@
 //! What goes wrong in a request, and how the API tells it: the one place of HTTP status codes and error bodies.
 //!
 //! The shapes are those of the documented API: `{"errors": {field: [texts]}}` for wrong fields, `{"status", "error"}` otherwise.
-//! 409 is never used, because API clients repeat a request that answers it.
+//! 409 is used under `/ops` only, because clients of the documented API repeat a request that answers it.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +46,9 @@ pub enum ApiError {
     /// The store failed.
     #[error("the store failed")]
     Store(StoreError),
+    /// As many follow journals as may.
+    #[error("{0} connections follow journals already")]
+    TooManyFollowers(usize),
     /// The tree does not answer.
     #[error("{0}")]
     Tree(#[from] TreeGone),
@@ -71,7 +74,7 @@ impl ResponseError for ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) | Self::FeatureDisabled => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Tree(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyFollowers(_) | Self::Tree(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

@@ -1,37 +1,52 @@
 //! Whether the process lives, and whether it takes work.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::Api;
 
 /// How far the server is; cloning shares it.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicU8>);
+#[derive(Clone, Debug)]
+pub struct Readiness(Arc<watch::Sender<Phase>>);
 
-const STARTING: u8 = 0;
-const READY: u8 = 1;
-const DRAINING: u8 = 2;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Ready,
+    Draining,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(Phase::Starting)))
+    }
+}
 
 impl Readiness {
     /// All doors are open.
     pub fn ready(&self) {
-        self.0.store(READY, Ordering::Release);
+        self.0.send_replace(Phase::Ready);
     }
 
     /// No new work is taken.
     pub fn draining(&self) {
-        self.0.store(DRAINING, Ordering::Release);
+        self.0.send_replace(Phase::Draining);
+    }
+
+    /// Comes back when the server drains: what would go on for ever has to end.
+    pub async fn drains(&self) {
+        // The sender is `self`'s own, so it cannot be gone.
+        self.0.subscribe().wait_for(|phase| *phase == Phase::Draining).await.ok();
     }
 
     fn word(&self) -> &'static str {
-        match self.0.load(Ordering::Acquire) {
-            STARTING => "starting",
-            READY => "ready",
-            _ => "draining",
+        match *self.0.borrow() {
+            Phase::Starting => "starting",
+            Phase::Ready => "ready",
+            Phase::Draining => "draining",
         }
     }
 }

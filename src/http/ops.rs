@@ -1,4 +1,9 @@
-//! `/ops`: what operators see of the tree and its streams. Lists are `{"items", "next"}`; `next` is the `after` of the next page.
+//! `/ops`: what operators see of the tree and its streams, and what they can change. Lists are `{"items", "next"}`; `next` is the
+//! `after` of the next page, of a journal its `before`.
+
+pub mod failover;
+pub mod follow;
+pub mod journal;
 
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -130,7 +135,12 @@ fn summary(api: &Api, stream: &Stream) -> Value {
     })
 }
 
-/// One stream: its slots and publishers, its worker and output, its journal.
+/// One stream: what is on air and what is shown, its slots and publishers, its failover, its worker and output, its latest journal.
+///
+/// `on_air` is the slot by the law, `shown` the one whose pictures the output carries now; both are `primary`, `backup` or null. `mode`,
+/// `standby`, `delay_ms` and `trim_ms` are the running broadcast's, else the next one's. `hold_remaining_s`: steady media that the primary
+/// lacks for its return. `alignment`: `state` (`idle`, `searching`, `candidate`, `locked`, `lost`), and by how much later the backup's
+/// programme arrives. A slot's `state`: `absent`, `silent`, `undecoded`, `received` or `decoding`.
 #[utoipa::path(get, path = "/ops/streams/{id}", tag = "operations", params(("id" = u64, Path, description = "Stream")),
     responses((status = 200, body = Object), (status = 404, description = "No such stream")))]
 pub async fn stream(api: web::Data<Api>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
@@ -142,10 +152,7 @@ pub async fn stream(api: web::Data<Api>, id: web::Path<String>) -> Result<HttpRe
 /// The journal's times are for people here.
 fn detail_json(detail: &StreamDetail) -> Value {
     let mut value = json!(detail);
-    let entries = value.get_mut("journal").and_then(Value::as_array_mut);
-    for (entry, json) in detail.journal.iter().zip(entries.into_iter().flatten()) {
-        json["at"] = timestamp(entry.at).into();
-    }
+    value["journal"] = detail.journal.iter().map(journal::entry_json).collect();
     value
 }
 

@@ -42,7 +42,11 @@ async fn a_failover_choice_survives_a_restart_and_a_refused_one_changes_nothing(
     let made = store.create(&named("a")).await.unwrap();
     assert_eq!(made.failover, FailoverSettings::default());
     let choice = FailoverSettings { mode: Some(Mode::Hitless), delay_ms: Some(3500), ..FailoverSettings::default() };
-    let edited = store.edit_failover(made.id, |failover| Ok::<_, ()>(*failover = choice)).await.unwrap();
+    let choose = |failover: &mut FailoverSettings| {
+        *failover = choice;
+        Ok::<_, ()>(())
+    };
+    let edited = store.edit_failover(made.id, choose).await.unwrap();
     assert_eq!(edited.unwrap().unwrap().failover, choice);
     let refuse = |failover: &mut FailoverSettings| {
         failover.standby = Some(Standby::Warm);
@@ -51,7 +55,11 @@ async fn a_failover_choice_survives_a_restart_and_a_refused_one_changes_nothing(
     assert_eq!(store.edit_failover(made.id, refuse).await.unwrap().unwrap().unwrap_err(), "no");
     assert!(store.edit_failover(StreamId(99), |_| Ok::<_, ()>(())).await.unwrap().is_none());
     // An edit of what clients write leaves the operator's choice alone.
-    store.edit(made.id, |fields| Ok::<_, ()>(fields.active = true)).await.unwrap().unwrap().unwrap();
+    let switch_on = |fields: &mut StreamFields| {
+        fields.active = true;
+        Ok::<_, ()>(())
+    };
+    store.edit(made.id, switch_on).await.unwrap().unwrap().unwrap();
     store.close().await;
     let read = Store::open(&dir).await.unwrap().stream(made.id).await.unwrap().unwrap();
     assert_eq!((read.failover, read.fields.active), (choice, true));

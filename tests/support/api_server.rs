@@ -1,5 +1,6 @@
 //! The HTTP side of the server on a free port, over a real store and a tree that only remembers what it was told.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,8 +18,8 @@ use weir::store::Store;
 use weir::tree::{Answer, Tree};
 use weir_actors::control::{ClosedSession, StreamSpec};
 use weir_actors::heartbeat::Heartbeat;
-use weir_actors::status::{JournalEntry, JournalEvent, StatusBoard, StreamDetail, TreeNode};
-use weir_media::failover::FailoverSpec;
+use weir_actors::journal::{Journal, JournalReader};
+use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
 use weir_media::id::{SessionId, Slot, StreamId};
 use weir_media::package::Numbers;
 
@@ -27,21 +28,27 @@ pub const KEY: &str = "1234$test-key";
 /// What the tree was told, in order: each stream as it was put, `None` when it was removed.
 pub type Told = Arc<Mutex<Vec<(StreamId, Option<StreamSpec>)>>>;
 
+/// Each stream's journal; a removed stream's is dropped.
+pub type Journals = Arc<Mutex<HashMap<StreamId, Journal>>>;
+
 /// A tree with one session that closes on every change, in `took`.
 #[derive(Clone, Default)]
 struct FakeTree {
     told: Told,
     took: Arc<Mutex<Option<Duration>>>,
+    journals: Journals,
 }
 
 impl Tree for FakeTree {
     fn put_stream(&self, spec: StreamSpec) -> Answer<'_, Vec<ClosedSession>> {
+        self.journals.lock().unwrap().entry(spec.id).or_insert_with(|| Journal::new(spec.id));
         self.told.lock().unwrap().push((spec.id, Some(spec)));
         let took = *self.took.lock().unwrap();
         Box::pin(async move { Ok(vec![ClosedSession { session: SessionId(5), slot: Slot::Primary, took }]) })
     }
 
     fn remove_stream(&self, id: StreamId) -> Answer<'_, Vec<ClosedSession>> {
+        self.journals.lock().unwrap().remove(&id);
         self.told.lock().unwrap().push((id, None));
         Box::pin(async { Ok(vec![]) })
     }
@@ -74,19 +81,18 @@ impl Tree for FakeTree {
     }
 
     fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>> {
-        let known = self
-            .told
-            .lock()
-            .unwrap()
-            .iter()
-            .rev()
-            .find(|(told, _)| *told == id)
-            .is_some_and(|(_, spec)| spec.is_some());
-        let at = std::time::UNIX_EPOCH + Duration::from_millis(1_696_118_461_007);
-        let entry = JournalEntry { seq: 1, at, text: "known".into(), what: JournalEvent::Note };
-        let quiet = StreamDetail::quiet(id, "idle", &FailoverSpec::default());
-        let detail = StreamDetail { journal: vec![entry], ..quiet };
-        Box::pin(async move { Ok(known.then_some(detail)) })
+        let told = self.told.lock().unwrap();
+        let spec = told.iter().rev().find(|(told, _)| *told == id).and_then(|(_, spec)| spec.as_ref());
+        let detail = spec.map(|spec| StreamDetail {
+            journal: self.journals.lock().unwrap()[&id].latest(100),
+            ..StreamDetail::quiet(id, "idle", &spec.failover)
+        });
+        Box::pin(async move { Ok(detail) })
+    }
+
+    fn journal(&self, id: StreamId) -> Answer<'_, Option<JournalReader>> {
+        let reader = self.journals.lock().unwrap().get(&id).map(Journal::reader);
+        Box::pin(async move { Ok(reader) })
     }
 }
 
@@ -104,6 +110,7 @@ pub struct ApiServer {
     pub told: Told,
     /// How long the fake session takes to close; `None` means that it does not.
     pub took: Arc<Mutex<Option<Duration>>>,
+    pub journals: Journals,
     dir: PathBuf,
     agent: ureq::Agent,
 }
@@ -125,7 +132,7 @@ impl ApiServer {
         let dir = std::env::temp_dir().join(format!("weir-api-{}-{next}", std::process::id()));
         config.data.dir = dir.clone();
         let tree = FakeTree { took: Arc::new(Mutex::new(Some(Duration::from_millis(7)))), ..FakeTree::default() };
-        let (told, took) = (tree.told.clone(), tree.took.clone());
+        let (told, took, journals) = (tree.told.clone(), tree.took.clone(), tree.journals.clone());
         let (board, ip) = (StatusBoard::default(), ip.to_owned());
         let (started, waiting) = mpsc::channel();
         let seen = board.clone();
@@ -157,7 +164,7 @@ impl ApiServer {
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .into();
-        Self { address, board, readiness, told, took, dir, agent }
+        Self { address, board, readiness, told, took, journals, dir, agent }
     }
 
     /// Status and body text of a request with these headers.
@@ -177,6 +184,11 @@ impl ApiServer {
         let headers = [("authorization", key.as_str()), ("content-type", "application/json")];
         let (status, text) = self.raw(method, path, &headers, text.as_bytes());
         (status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("json") })
+    }
+
+    /// A stream's journal.
+    pub fn journal(&self, id: &Value) -> Journal {
+        self.journals.lock().unwrap()[&StreamId(id.as_u64().unwrap())].clone()
     }
 
     pub fn get(&self, path: &str) -> (u16, Value) {

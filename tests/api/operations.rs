@@ -1,0 +1,92 @@
+//! What operators see of the tree, and whether the server takes work.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use weir::config::Config;
+use weir_actors::heartbeat::Heartbeat;
+
+use super::api_server::ApiServer;
+
+#[test]
+fn operators_see_which_sessions_a_reset_closed() {
+    let server = ApiServer::start();
+    let stream = server.create(&json!({"name": "a"}));
+    let (status, answer) =
+        server.call("POST", &format!("/ops/streams/{}/reset_push_token", stream["id"]), &Value::Null);
+    assert_eq!((status, &answer["closed"]), (200, &json!([{"session": 5, "slot": "primary", "took_ms": 7}])));
+}
+
+#[test]
+fn operators_see_the_tree_and_page_through_streams() {
+    let server = ApiServer::start();
+    let tree = server.get("/ops/tree").1;
+    let child = json!({
+        "actor": "PipelineActor", "name": "broadcast 1", "state": "unresponsive", "generation": 4, "restarts": 2,
+        "last_exit": "signal 9", "last_exit_at": "2023-10-01T00:01:01.007Z", "mailbox_lag_ms": null, "pid": 4242, "children": [],
+    });
+    assert_eq!(
+        (&tree["actor"], &tree["mailbox_lag_ms"], &tree["last_exit_at"]),
+        (&json!("Root"), &json!(1.5), &Value::Null)
+    );
+    assert_eq!(tree["children"], json!([child]));
+    assert_eq!(tree["arbiter"]["state"], "running");
+    assert!(tree["arbiter"]["tick_age_ms"].as_u64().unwrap() < 4_000, "{tree}");
+    for name in ["a", "b", "c"] {
+        server.create(&json!({"name": name}));
+    }
+    let (_, page) = server.get("/ops/streams?limit=2");
+    assert_eq!(page["items"].as_array().unwrap().len(), 2);
+    let (_, page) = server.get(&format!("/ops/streams?limit=2&after={}", page["next"]));
+    assert_eq!((&page["items"][0]["name"], &page["next"]), (&json!("c"), &Value::Null));
+    server.journal(&json!(1)).note("known");
+    let (status, detail) = server.get("/ops/streams/1");
+    assert_eq!((status, &detail["journal"][0]["text"]), (200, &json!("known")));
+    let at = detail["journal"][0]["at"].as_str().unwrap();
+    assert!(at.len() == 24 && at.starts_with("20") && at.ends_with('Z'), "{at}");
+    assert_eq!(server.get("/ops/streams/9").0, 404);
+    assert_eq!(server.get("/ops/streams?limit=x").0, 400);
+}
+
+#[test]
+fn readiness_says_when_work_is_taken_and_health_that_the_process_lives() {
+    let server = ApiServer::start();
+    let status = |path: &str| server.raw("GET", path, &[], b"").0;
+    assert_eq!((status("/healthz"), status("/readyz")), (200, 503));
+    server.readiness.ready();
+    assert_eq!((status("/healthz"), status("/readyz")), (200, 200));
+    server.readiness.draining();
+    assert_eq!((status("/healthz"), status("/readyz")), (200, 503));
+}
+
+#[test]
+fn a_stuck_tree_is_not_ready_and_says_so() {
+    let stuck = Heartbeat::still(Instant::now() - Duration::from_secs(10));
+    let server = ApiServer::with_heartbeat("127.0.0.1", Config::default(), Some(stuck));
+    server.readiness.ready();
+    assert_eq!(server.get("/readyz"), (503, json!({"status": "stuck"})));
+    assert_eq!(server.raw("GET", "/healthz", &[], b"").0, 200, "the process lives");
+    let arbiter = &server.get("/ops/tree").1["arbiter"];
+    assert_eq!(arbiter["state"], "stuck");
+    assert!(arbiter["tick_age_ms"].as_u64().unwrap() >= 10_000, "{arbiter}");
+}
+
+#[test]
+fn a_stream_tells_its_failover_before_anything_is_pushed() {
+    let server = ApiServer::start();
+    let id = server.create(&json!({"name": "a"}))["id"].clone();
+    let expected = json!({
+        "on_air": null, "shown": null, "hold_remaining_s": null, "mode": "freeze", "standby": "hot", "delay_ms": 1000,
+        "trim_ms": {"primary": 0, "backup": 0},
+        "alignment": {"state": "idle", "offset_ms": null, "confidence": null, "drift_ppm": null},
+        "slots": [
+            {"slot": "primary", "live": false, "state": "absent", "session": null},
+            {"slot": "backup", "live": false, "state": "absent", "session": null},
+        ],
+    });
+    let (status, detail) = server.get(&format!("/ops/streams/{id}"));
+    assert_eq!(status, 200);
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&detail[field], value, "{field}");
+    }
+}
