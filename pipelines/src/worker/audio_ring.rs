@@ -17,6 +17,8 @@ pub type Sample = [f32; 2];
 const TOLERANCE: i64 = SAMPLE_RATE as i64 / 25;
 /// 1 ms: a smaller error is not corrected.
 const DEAD_ZONE: i64 = SAMPLE_RATE as i64 / 1_000;
+/// Samples that stay behind the reader, who steps back by one per block when the clock slows down.
+const READ_AGAIN: i64 = 16;
 /// 5 ms: a skew of timestamps against the sample count that is worth correcting.
 const SKEW: i64 = SAMPLE_RATE as i64 / 200;
 /// Longest hole that is filled; after a longer one the ring starts afresh.
@@ -109,7 +111,7 @@ impl AudioRing {
         for (target, sample) in out[from..to].iter_mut().zip(self.samples.iter().skip(skip)) {
             *target = *sample;
         }
-        let used = (after - self.first).clamp(0, self.samples.len() as i64);
+        let used = (after - READ_AGAIN - self.first).clamp(0, self.samples.len() as i64);
         self.samples.drain(..used as usize);
         self.first += used;
         self.cursor = Some(after);
@@ -186,6 +188,18 @@ mod tests {
         assert_eq!(out[0][0], 101.0);
         ring.read(200 + 4_800, &mut out);
         assert_eq!(out[0][0], 5_000.0);
+    }
+
+    #[test]
+    fn a_clock_that_slows_down_misses_no_sample() {
+        let mut ring = AudioRing::default();
+        ring.write(0, &ramp(0, 48_000));
+        let mut out = vec![[0.0; 2]; 1_000];
+        ring.read(0, &mut out);
+        for block in 1..40 {
+            assert_eq!(ring.read(block * 1_000 - 200, &mut out), 0..1_000);
+            assert_eq!(out[0][0], (block * 1_000 - block) as f32);
+        }
     }
 
     #[test]

@@ -447,6 +447,55 @@ mod tests {
     }
 
     #[test]
+    fn a_drifting_clock_is_followed_for_hours_by_slewing() {
+        for ppm in [-200i64, 200] {
+            let timeline = timeline(30);
+            let delay = 1_000 * MS;
+            let mut session = Session::new(Slot::Primary, delay, 0);
+            let mut sound = vec![[0.0; 2]; 1_600];
+            let (mut frame, mut missing, mut last) = (0i64, 0, None);
+            let mut steps = [0u64; 3];
+            // Three hours; a frame's own time, and when it arrives by the output's clock.
+            let own = |frame: i64| frame * 100_000_000 / 3;
+            let arrival = |frame: i64| timeline.epoch + own(frame) + own(frame) / 1_000_000 * ppm;
+            for n in 0..3 * 3_600 * 30 {
+                let t = timeline.slot_start(n);
+                while arrival(frame) <= t {
+                    session.video_arrived(arrival(frame), own(frame));
+                    session.audio_arrived(arrival(frame), own(frame));
+                    session.sound(own(frame), &sound);
+                    // Its decoder delivers when there is room, which is long after its arrival.
+                    frame += 1;
+                }
+                while session.picture_room() && session.decoded_pictures < frame as u64 {
+                    let decoded = session.decoded_pictures as i64;
+                    session.picture(t, own(decoded), decoded);
+                }
+                session.advance(t, t, &timeline);
+                if n < 60 {
+                    continue;
+                }
+                let shown = session.current().unwrap();
+                let behind = t - arrival(shown) - delay;
+                assert!((-60 * MS..=60 * MS).contains(&behind), "{ppm} ppm, slot {n}: {} ms", behind / MS);
+                if let Some(last) = last {
+                    steps[usize::try_from(shown - last).unwrap().min(2)] += 1;
+                }
+                last = Some(shown);
+                missing += 1_600 - session.read_sound(t, &mut sound).len();
+                sound.fill([0.0; 2]);
+                let heard = session.heard_at(t).unwrap();
+                assert!((heard - own(shown)).abs() <= 40 * MS, "{ppm} ppm, slot {n}: A/V {} ms", (heard - own(shown)) / MS);
+            }
+            // 2.16 s of drift is 65 pictures, once each.
+            let [repeats, _, skips] = steps;
+            let (wanted, other) = if ppm > 0 { (repeats, skips) } else { (skips, repeats) };
+            assert!((60..=70).contains(&wanted) && other <= 2, "{ppm} ppm: {steps:?}");
+            assert_eq!(missing, 0, "{ppm} ppm");
+        }
+    }
+
+    #[test]
     fn sound_keeps_its_distance_to_the_picture() {
         let timeline = timeline(25);
         let mut session = Session::new(Slot::Primary, DELAY, 0);
