@@ -1,7 +1,8 @@
 //! The bounded queue between one publisher and the worker that decodes it.
 //!
 //! A [`Feed`] also keeps what a *new* reader needs: the latest decoder configuration and the access units since the
-//! last keyframe. A worker that replaces a dead one therefore just takes a new reader and starts at once.
+//! last keyframe, or since an earlier one where the output runs behind. A worker that replaces a dead one therefore just takes a new
+//! reader and starts at once.
 //!
 //! Contract:
 //! - One writer, one reader at a time; a newer reader ends the older one.
@@ -12,9 +13,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use crate::access_unit::{AccessUnit, Track};
 use crate::codec::{AudioConfig, TrackConfig, VideoConfig};
+
+/// What a second of a demanding source has: 60 frames and its sound …
+const UNITS_PER_SECOND: usize = 150;
+/// … and 16 Mbit.
+const BYTES_PER_SECOND: usize = 2 << 20;
 
 /// How much a feed holds.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +30,26 @@ pub struct Limits {
     pub units: usize,
     /// Bytes of media.
     pub bytes: usize,
+    /// How much before the newest unit a new reader starts at the latest, in media time; at a keyframe, and if there is room.
+    pub history: Duration,
+}
+
+impl Limits {
+    /// The same for an output that runs `delay` behind, whose worker needs that much of the past to go on.
+    pub fn delayed(self, delay: Duration) -> Self {
+        let seconds = delay.as_secs() as usize + 1;
+        Self {
+            units: self.units + seconds * UNITS_PER_SECOND,
+            bytes: self.bytes + seconds * BYTES_PER_SECOND,
+            history: self.history + delay,
+        }
+    }
 }
 
 impl Default for Limits {
     /// A 4 s GOP at 60 fps with its audio, or 8 MiB.
     fn default() -> Self {
-        Self { units: 1_024, bytes: 8 << 20 }
+        Self { units: 1_024, bytes: 8 << 20, history: Duration::ZERO }
     }
 }
 
@@ -76,8 +97,8 @@ struct State {
     base: u64,
     /// Sequence number the reader takes next.
     cursor: u64,
-    /// Sequence number of the last video keyframe's item.
-    gop: u64,
+    /// Sequence numbers and decoding times (nanoseconds) of the video keyframes' items that a new reader may start at, oldest first.
+    keys: VecDeque<(u64, i64)>,
     bytes: usize,
     /// After an overflow: nothing goes in until a video keyframe does.
     awaiting_keyframe: bool,
@@ -99,7 +120,7 @@ impl Feed {
             items: VecDeque::new(),
             base: 0,
             cursor: 0,
-            gop: 0,
+            keys: VecDeque::new(),
             bytes: 0,
             awaiting_keyframe: false,
             generation: 0,
@@ -115,7 +136,7 @@ impl Feed {
     pub fn reader(&self) -> FeedReader {
         let mut state = self.lock();
         state.generation += 1;
-        state.cursor = state.gop.max(state.base);
+        state.cursor = state.start();
         // Configurations that lie between the keyframe and now are read again in order; the preamble may repeat one.
         state.preamble = [state.video.clone().map(TrackConfig::Video), state.audio.clone().map(TrackConfig::Audio)]
             .into_iter()
@@ -184,8 +205,8 @@ impl FeedWriter {
                 return false;
             }
         }
-        if key {
-            state.gop = state.base + state.items.len() as u64;
+        if unit.track == Track::Video {
+            state.note_video(unit.dts.as_nanos(), key);
         }
         state.bytes += unit.data.len();
         state.items.push_back(FeedItem::Unit(unit));
@@ -244,9 +265,27 @@ impl State {
         }
     }
 
-    /// Forgets items that are read and older than the last keyframe.
+    /// Sequence number of the first item that a new reader gets.
+    fn start(&self) -> u64 {
+        self.keys.front().map_or(self.base, |(at, _)| *at)
+    }
+
+    /// A video unit is about to be added. A keyframe that the history does not need any more is no place to start.
+    fn note_video(&mut self, dts: i64, key: bool) {
+        let history = i64::try_from(self.limits.history.as_nanos()).unwrap_or(i64::MAX);
+        // A source's clock that went back begins another timeline.
+        self.keys.retain(|(_, at)| *at <= dts || !key);
+        if key {
+            self.keys.push_back((self.base + self.items.len() as u64, dts));
+        }
+        while self.keys.get(1).is_some_and(|(_, at)| *at <= dts.saturating_sub(history)) {
+            self.keys.pop_front();
+        }
+    }
+
+    /// Forgets items that are read and that no new reader gets.
     fn trim(&mut self) {
-        while self.base < self.cursor.min(self.gop) {
+        while self.base < self.cursor.min(self.start()) {
             self.forget_first();
         }
     }
@@ -267,7 +306,8 @@ impl State {
         while self.full(more) && self.base < self.cursor {
             self.forget_first();
         }
-        self.gop = self.gop.max(self.base);
+        let base = self.base;
+        self.keys.retain(|(at, _)| *at >= base);
         !self.full(more)
     }
 
@@ -288,7 +328,7 @@ impl State {
         }
         self.bytes = 0;
         self.base = self.cursor;
-        self.gop = self.cursor;
+        self.keys.clear();
     }
 }
 
@@ -328,8 +368,31 @@ mod tests {
     }
 
     #[test]
+    fn a_new_reader_of_a_delayed_output_starts_as_far_back_as_it_runs_behind() {
+        let limits = Limits { history: Duration::from_millis(10), ..Limits::default() };
+        let (feed, mut writer) = Feed::new(limits);
+        let mut first = feed.reader();
+        for ms in 0..40 {
+            assert!(writer.push(unit(Track::Video, ms % 4 == 0, ms)));
+            drain(&mut first);
+            let from = drain(&mut feed.reader())[0];
+            assert!(from % 4 == 0 && (from == 0 || (ms - 13..=ms - 10).contains(&from)), "{from} of {ms}");
+        }
+        assert!(feed.lock().items.len() <= 14);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_is_no_history() {
+        let (feed, mut writer) = Feed::new(Limits { history: Duration::from_secs(1), ..Limits::default() });
+        for ms in [1_000, 1_100, 1_200, 500, 600] {
+            writer.push(unit(Track::Video, true, ms));
+        }
+        assert_eq!(drain(&mut feed.reader()), [500, 600]);
+    }
+
+    #[test]
     fn full_drops_to_the_next_keyframe_and_counts() {
-        let (feed, mut writer) = Feed::new(Limits { units: 4, bytes: 1_000 });
+        let (feed, mut writer) = Feed::new(Limits { units: 4, bytes: 1_000, ..Limits::default() });
         let mut reader = feed.reader();
         for ms in 0..6 {
             writer.push(unit(Track::Video, ms == 0, ms));
@@ -344,7 +407,7 @@ mod tests {
 
     #[test]
     fn configurations_are_bounded_too_and_the_latest_arrives() {
-        let (feed, mut writer) = Feed::new(Limits { units: 4, bytes: 1_000 });
+        let (feed, mut writer) = Feed::new(Limits { units: 4, bytes: 1_000, ..Limits::default() });
         let mut reader = feed.reader();
         let config = |sample_rate| AudioConfig {
             codec: crate::codec::AudioCodec::Aac,
@@ -369,7 +432,7 @@ mod tests {
 
     #[test]
     fn read_units_give_way_before_anything_is_dropped() {
-        let (feed, mut writer) = Feed::new(Limits { units: 4, bytes: 1_000 });
+        let (feed, mut writer) = Feed::new(Limits { units: 4, bytes: 1_000, ..Limits::default() });
         let mut reader = feed.reader();
         for ms in 0..40 {
             assert!(writer.push(unit(Track::Video, ms == 0, ms)));
