@@ -12,10 +12,10 @@ cargo  := cargo
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(PATH)
 web_sources := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
-.PHONY: help prerequisites packages packages-test web build demo run test check accept bench clean
+.PHONY: help prerequisites packages packages-test web build demo demo-failover run test check accept bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 prerequisites:
 	@scripts/prerequisites.sh
@@ -45,6 +45,9 @@ build: packages web ## the binary, into target/release
 demo: ## everything: install, build, serve, push a test stream, print the URLs to watch
 	@$(MAKE) --no-print-directory build
 	@WEIR=$(weir) scripts/demo.sh
+
+demo-failover: packages-test build tests/browser/node_modules/.package-lock.json ## the primary encoder killed and restarted: the timing, measured by a player
+	@WEIR=$(weir) scripts/demo-failover.sh
 
 run: build ## serve with config.toml
 	$(weir) serve --config config.toml

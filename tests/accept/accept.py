@@ -14,10 +14,15 @@ import sys
 import time
 import traceback
 
+import alignment
 import chaos
 import continuity
 import control
 import cost
+import failover
+import failover_faults
+import failover_flaps
+import failover_hitless
 import fuzz
 import hostile
 import output
@@ -48,10 +53,22 @@ LINES = {
     "chaos_checker": chaos.chaos_checker,
     "chaos": chaos.chaos,
     "fuzz": fuzz.fuzz,
+    "failover_checker": failover.failover_checker,
+    "failover": failover.failover,
+    "failover_default": failover.failover_default,
+    "failover_players": failover.failover_players,
+    "failover_hitless": failover_hitless.failover_hitless,
+    "failover_faults": failover_faults.failover_faults,
+    "failover_flaps": failover_flaps.failover_flaps,
+    "failover_linger": failover_faults.failover_linger,
+    "failover_worker": failover_faults.failover_worker,
+    "demo_failover": failover.demo_failover,
+    "alignment": alignment.alignment,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
-SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "half_open", "mutated", "chaos_checker", "fuzz"]
+SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "half_open", "mutated", "chaos_checker", "failover_checker",
+         "failover", "fuzz"]
 
 
 def run(name, short, on):

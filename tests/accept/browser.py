@@ -6,11 +6,12 @@ import subprocess
 from report import KEPT, ROOT, Failed, Figure, empty
 
 
-def measure(url, seconds, name, mode="ll"):
-    """The object that `measure.mjs` prints; `mode` is one of its modes. A screenshot is kept as `.accept/NAME.png`."""
+def measure(url, seconds, name, mode="ll", *options):
+    """The object that `measure.mjs` prints; `mode` is one of its modes, `options` are more of its options. A screenshot is kept as
+    `.accept/NAME.png`."""
     done = subprocess.run(
         ["node", ROOT / "tests" / "browser" / "measure.mjs", url, "--seconds", str(seconds), "--mode", mode,
-         "--screenshot", KEPT / f"{name}.png"],
+         "--screenshot", KEPT / f"{name}.png", *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds + 90)
     if done.returncode != 0:
         raise Failed(f"measure.mjs ended with code {done.returncode}: {done.stderr.strip()[-300:]}")

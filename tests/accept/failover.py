@@ -1,7 +1,11 @@
 """Lines about failing over with default settings: what is on air, what manifests say, what the recording shows, what players notice."""
 
+import os
+import re
 import signal
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from fractions import Fraction
@@ -9,10 +13,11 @@ from fractions import Fraction
 import browser
 import probe
 from failover_reading import holds, silences, switches, sync
-from failover_rig import Rig, gaps, hold_setting
+from failover_rig import REFERENCE_BACK, REFERENCE_OUT, Rig, gaps, hold_setting
 from failover_sources import SHORT_SECONDS, other_backup, primary
 from output import AAC_FRAME
-from report import Failed, Figure, at_most, empty, equal, pressure
+from report import ROOT, Failed, Figure, at_most, empty, equal, pressure, within
+from server import binary
 
 HOLD = 60.0  # seconds, the default
 KILL_AT, AWAY, AFTER = 20.0, 12.0, 8.0  # seconds of both encoders, without the primary, and after its return
@@ -25,6 +30,12 @@ EXPECTED = ["primary", "backup", "primary"]
 MODES = ("ll", "hls", "ll-dash", "dash")
 PLAYER_HOLD, PLAYER_SECONDS, PLAYER_KILL_AT, PLAYER_AWAY = 10.0, 55, 15.0, 6.0
 RUNS = 3  # void runs that fail the line
+
+
+def failover_checker(short):
+    """The reading of recordings, the relay and the judge of journals: each fault made on purpose."""
+    done = subprocess.run([sys.executable, "-m", "unittest", "test_failover"], cwd=ROOT / "tests" / "accept", stderr=subprocess.PIPE, text=True)
+    return [Figure("tests of the failover lines' checks", done.stderr.strip().splitlines()[-1], "OK", done.returncode == 0)]
 
 
 def failover_default(short):
@@ -54,8 +65,7 @@ def killed_and_back(name, first, second, settings, hold, kill_at, away, after):
         figures = [
             polled,
             at_most("backup on air after the last primary picture", lost, LOST_GOAL, "s"),
-            Figure("primary on air again after its first picture", f"{returned:.2f} s", f"{hold:g} to {hold + RETURN_GOAL:g} s",
-                   hold <= returned <= hold + RETURN_GOAL),
+            within("primary on air again after its first picture", returned, hold, hold + RETURN_GOAL),
             equal("on air, each change", ", ".join(map(str, rig.watch.values("on_air", killed))), "backup, primary"),
             Figure("gaps by the journal", "; ".join(told_gap(gap) for gap in gaps(entries)[-2:]) or "none told"),
         ]
@@ -98,6 +108,26 @@ def sync_figure(phase, offsets):
     worst = max(offsets, key=abs)
     return Figure(f"sound minus picture, {phase}, worst of {len(offsets)} marks", f"{1000 * worst:+.0f} ms, median {1000 * statistics.median(offsets):+.0f}",
                   f"within ±{1000 * SYNC_LIMIT:.0f} ms", abs(worst) <= SYNC_LIMIT)
+
+
+def demo_failover(short):
+    """`make demo-failover`'s script: the timing list, and the gaps that its player measured."""
+    done = subprocess.run([ROOT / "scripts" / "demo-failover.sh"], env=dict(os.environ, WEIR=str(binary())), text=True, timeout=240,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode:
+        raise Failed(done.stderr.strip()[-300:])
+    timing = done.stdout.partition("\nTiming\n")[2]
+    steps = ["Primary started", "Primary displayed", "Backup started", "Primary stopped", "Backup enabling", "Backup displayed", "Primary started again",
+             "Primary enabling", "Primary displayed again"]
+    gaps = [float(gap) for gap in re.findall(r"\(([\d.]+) s without a new picture", timing)]
+    return [
+        empty("steps that the timing list does not have", [step for step in steps if step not in timing]),
+        *(Figure(f"seconds without a new picture, {what}", f"{gap:.2f} s", f"< {reference} s", gap < reference)
+          for what, gap, reference in zip(("to the backup", "back"), gaps, (REFERENCE_OUT, REFERENCE_BACK))),
+        equal("gaps measured", len(gaps), 2),
+        Figure("manifest and player", timing.rpartition("polls of the manifest")[2].partition("\n")[0].strip(" ,"), "0 that were not 200; fatal player errors: 0",
+               " 0 that were not 200; fatal player errors: 0;" in timing),
+    ]
 
 
 def failover_players(short):

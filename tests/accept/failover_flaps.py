@@ -58,7 +58,8 @@ def unexplained(entries):
                 "rule 4": on_air == "backup" and not live["backup"] and slot == ("primary" if live["primary"] else None),
             }
             if not reasons.get(rule.partition(":")[0], False):
-                faults.append(f"entry {entry['seq']}: {on_air} to {slot} by {rule}, live {[slot for slot in live if live[slot]]}, hold {'' if hold else 'not '}over")
+                state = f"live {[slot for slot in live if live[slot]]}, hold {'' if hold else 'not '}over"
+                faults.append(f"entry {entry['seq']}: {on_air} to {slot} by {rule}, {state}")
             on_air, hold, open_fault = slot, False, None
             text = state_fault(on_air, live)
             if text:

@@ -4,7 +4,6 @@ import array
 import dataclasses
 import math
 import operator
-import subprocess
 from fractions import Fraction
 
 import barcode

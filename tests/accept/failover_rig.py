@@ -8,11 +8,13 @@ import probe
 from continuity import ManifestWatch
 from failover_push import LEAD, Pusher
 from failover_reading import Sound, pictures
-from report import Failed, wait_until
+from report import wait_until
 from server import Http, Weir
 
 LOOK = 0.04  # seconds between two looks at the operator's view
 PAGE = 200  # journal entries asked for at once
+# Seconds without a picture that the reference's own demo shows when its backup takes over, and when its primary comes back.
+REFERENCE_OUT, REFERENCE_BACK = 12, 11
 
 
 class Watch(threading.Thread):
@@ -118,7 +120,7 @@ class Rig:
 
     def begin(self, late=0.0):
         """Both encoders push and everything is watched; the backup's programme arrives `late` seconds later."""
-        self.programme = time.monotonic() + LEAD + max(0.0, -late)
+        self.programme = time.monotonic() + LEAD + 0.3 + max(0.0, -late)
         self.late["backup"] = late
         self.watch = Watch(self.weir, self.stream)
         self.watch.start()
@@ -175,8 +177,3 @@ def newest(entries):
 def hold_setting(seconds, more=""):
     """Settings of a short hold; encoders that come and go often do not meet the rate limit."""
     return f'[failover]\nhold = "{seconds}s"\n{more}[limits]\nconnect_burst = 1000\n'
-
-
-def require(condition, what):
-    if not condition:
-        raise Failed(what)

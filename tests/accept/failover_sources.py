@@ -39,7 +39,7 @@ class Encoded:
     profile: str = "high"
     b_frames: int = 0
     programme: int = 1  # another number is another programme
-    picture_ends: int | None = None  # seconds after which there is only sound
+    label: str = ""  # burnt in; the slot's name when empty
 
     @property
     def bit(self):
@@ -66,7 +66,7 @@ class Encoded:
         picture = (
             f"testsrc2=size={self.width}x{self.height}:rate={self.fps},format=yuv420p,"
             f"drawtext=fontfile={FONT}:fontsize=h/12:fontcolor=white:box=1:boxcolor=black:x=20:y=20:"
-            f"text='{'Backup' if self.backup else 'Primary'} %{{pts\\:hms}} %{{frame_num}}',"
+            f"text='{self.label or ('Backup' if self.backup else 'Primary')} %{{pts\\:hms}} %{{frame_num}}',"
             f"drawbox=color=white:t=fill:enable='lt(mod(n,{marks}),{FLASH_FRAMES})'," + barcode.drawn(self.width, self.height, f"n+{self.bit}"))
         pitch = f"(600+90*mod({7 + self.programme}*floor(t/{FLASH_EVERY}),23))"
         sound = (
@@ -74,9 +74,8 @@ class Encoded:
             f"aeval='{BED}*val(0)*({SWELL})'[bed];"
             f"aevalsrc='0.6*sin(2*PI*{pitch}*t)*lt(mod(t,{FLASH_EVERY}),{BEEP_SECONDS})':s=48000[beep];"
             f"[bed][beep]amix=inputs=2:normalize=0,aresample={self.sample_rate},pan=stereo|c0=c0|c1=c0[sound]")
-        cut = ["-t", self.picture_ends] if self.picture_ends else []
         return [
-            "ffmpeg", "-nostdin", "-v", "error", "-y", *cut, "-f", "lavfi", "-i", picture, "-filter_complex", sound, "-map", "0:v", "-map", "[sound]",
+            "ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", picture, "-filter_complex", sound, "-map", "0:v", "-map", "[sound]",
             "-t", self.seconds, "-c:v", "libx264", "-preset", "superfast", "-profile:v", self.profile, "-pix_fmt", "yuv420p",
             "-b:v", f"{self.kbps}k", "-maxrate", f"{self.kbps}k", "-bufsize", f"{self.kbps}k", "-bf", self.b_frames,
             "-g", self.fps * self.gop, "-keyint_min", self.fps * self.gop, "-sc_threshold", 0,

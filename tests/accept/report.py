@@ -33,6 +33,10 @@ def at_most(what, value, goal, unit, digits=2):
     return Figure(what, f"{value:.{digits}f} {unit}", f"≤ {goal:g} {unit}", value <= goal)
 
 
+def within(what, value, least, most, unit="s", digits=2):
+    return Figure(what, f"{value:.{digits}f} {unit}", f"{least:g} to {most:g} {unit}", least <= value <= most)
+
+
 def equal(what, value, goal):
     return Figure(what, str(value), str(goal), value == goal)
 

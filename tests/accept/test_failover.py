@@ -7,7 +7,6 @@ import unittest
 import alignment
 import failover_flaps as flaps
 import failover_reading as reading
-import probe
 import rtmp_push
 from failover_push import HANDSHAKE, Chunks, spoiled
 from failover_reading import Picture, Place
@@ -103,8 +102,9 @@ class Whole(unittest.TestCase):
     def recording(self, name, picture="null", sound="anull"):
         paths = [KEPT / "media" / f"test-{name}.{kind}" for kind in ("mp4", "mkv")]
         common = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", self.source.make()]
-        for path, options in ((paths[0], ["-an", "-vf", picture, "-fps_mode", "passthrough", "-enc_time_base", "1:1000", "-c:v", "libx264", "-preset", "ultrafast"]), (paths[1], ["-vn", "-af", sound, "-c:a", "pcm_s16le"])):
-            subprocess.run([*common, *options, path], check=True)
+        exact = ["-fps_mode", "passthrough", "-enc_time_base", "1:1000"]
+        subprocess.run([*common, "-an", "-vf", picture, *exact, "-c:v", "libx264", "-preset", "ultrafast", paths[0]], check=True)
+        subprocess.run([*common, "-vn", "-af", sound, "-c:a", "pcm_s16le", paths[1]], check=True)
         return reading.pictures(paths[0]), reading.Sound(paths[1])
 
     def test_untouched(self):

@@ -25,6 +25,7 @@ import report
 
 report.KEPT = report.ROOT / ".bench"  # before the harness' other modules take it
 
+import backup
 import connect
 import delivery
 import document
@@ -36,7 +37,8 @@ import takeover
 from server import binary
 
 # Name: module and rounds.
-MEASURES = {"ladder": (ladder, 3), "flow": (flow, 2), "connect": (connect, 3), "delivery": (delivery, 1), "takeover": (takeover, 2)}
+MEASURES = {"ladder": (ladder, 3), "flow": (flow, 2), "connect": (connect, 3), "delivery": (delivery, 1), "takeover": (takeover, 2),
+            "backup": (backup, 2)}
 
 
 def run(name, module, rounds, about):

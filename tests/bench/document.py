@@ -8,6 +8,7 @@ import statistics
 import time
 
 import takeover
+from failover_rig import REFERENCE_BACK, REFERENCE_OUT
 
 # Column: names of the servers whose results stand in it.
 COLUMNS = {
@@ -142,6 +143,19 @@ def takeover_rows(how, what):
     ]
 
 
+def of_switch(mode, way, key):
+    return lambda figures: [figures[mode][way][key]]
+
+
+def backup_rows(mode):
+    """The viewer's gap at both switches; in brackets what the reference's own demo of its backup shows."""
+    return [Row("backup", f"backup input, mode {mode}, {what}", "s", of_switch(mode, way, key)) for way, key, what in (
+        ("out", "held", f"primary killed: longest held picture (reference: {REFERENCE_OUT})"),
+        ("back", "held", f"primary back: longest held picture (reference: {REFERENCE_BACK})"),
+        ("out", "silent", "primary killed: longest silence"),
+        ("back", "silent", "primary back: longest silence"))]
+
+
 ROWS = [
     Row("ladder", "ladder, CPU", "CPU-s / s", one("cpu"), 3),
     Row("ladder", "ladder, memory", "MiB", one("memory_mb"), 0),
@@ -156,6 +170,8 @@ ROWS = [
     Row("delivery", "size of that segment", "kB", many("segment_kb"), 0),
     *takeover_rows("kill", "encoder killed"),
     *takeover_rows("freeze", "encoder frozen"),
+    *backup_rows("freeze"),
+    *backup_rows("hitless"),
 ]
 RATIO_WANTED, RATIO_REQUIRED = 1.05, 1.10
 

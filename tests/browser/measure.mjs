@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Opens a player page in headless Chromium and prints, as one JSON object, what a viewer would have noticed.
 //
-//   node measure.mjs URL [--seconds 60] [--mode ll|hls|ll-dash|dash] [--av] [--size 1280x720] [--screenshot out.png]
+//   node measure.mjs URL [--seconds 60] [--mode ll|hls|ll-dash|dash] [--av] [--numbers] [--size 1280x720] [--screenshot out.png]
 //
 // Exit 0: measured (also when the figures are bad: the caller judges them). Exit 2: wrong arguments. Exit 1: no measurement.
 
@@ -20,9 +20,9 @@ const MODES = {
 
 /**
  * @param {string} url player page
- * @param {{seconds?: number, mode?: 'll'|'hls'|'ll-dash'|'dash', av?: boolean, width?: number, height?: number, screenshot?: string}} [options]
+ * @param {{seconds?: number, mode?: 'll'|'hls'|'ll-dash'|'dash', av?: boolean, numbers?: boolean, width?: number, height?: number, screenshot?: string}} [options]
  */
-export async function measure(url, { seconds = 60, mode = 'll', av = false, width = 1280, height = 720, screenshot } = {}) {
+export async function measure(url, { seconds = 60, mode = 'll', av = false, numbers = false, width = 1280, height = 720, screenshot } = {}) {
   const page_url = new URL(url);
   for (const [key, value] of Object.entries(MODES[mode])) page_url.searchParams.set(key, value);
   if (av) page_url.searchParams.set('muted', '0');
@@ -50,6 +50,7 @@ export async function measure(url, { seconds = 60, mode = 'll', av = false, widt
     const pressure = watchPressure();
     await page.goto(page_url.href, { waitUntil: 'load' });
     if (av) await page.evaluate(() => window.watchFlashAndBeep());
+    if (numbers) await page.evaluate(() => window.watchNumbers());
     await page.waitForTimeout(seconds * 1_000);
 
     const seen = await page.evaluate(() => {
@@ -65,11 +66,12 @@ export async function measure(url, { seconds = 60, mode = 'll', av = false, widt
         resolution: video ? `${video.videoWidth}x${video.videoHeight}` : null,
         frames: quality ? { total: quality.totalVideoFrames, dropped: quality.droppedVideoFrames } : null,
         flashAndBeep: window.flashAndBeep?.() ?? null,
+        numbers: window.numbers?.() ?? null,
       };
     });
     if (screenshot !== undefined) await page.screenshot({ path: screenshot });
     const psi = await pressure.stop();
-    const { flashAndBeep, ...rest } = seen;
+    const { flashAndBeep, numbers: shown, ...rest } = seen;
     return {
       url: page_url.href,
       mode,
@@ -83,6 +85,7 @@ export async function measure(url, { seconds = 60, mode = 'll', av = false, widt
       refused,
       deltas,
       ...(flashAndBeep === null ? {} : { av: summary(flashAndBeep.map((pair) => pair.offsetMs)) }),
+      ...(shown === null ? {} : { numbers: shown }),
       screenshot: screenshot ?? null,
     };
   } finally {
@@ -105,6 +108,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
         seconds: { type: 'string', default: '60' },
         mode: { type: 'string', default: 'll' },
         av: { type: 'boolean', default: false },
+        numbers: { type: 'boolean', default: false },
         size: { type: 'string', default: '1280x720' },
         screenshot: { type: 'string' },
       },
@@ -114,7 +118,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     if (!url || !(parsed.values.mode in MODES) || !(width > 0 && height > 0) || !(Number(parsed.values.seconds) > 0)) throw new Error('wrong arguments');
     parsed = { url, options: { ...parsed.values, seconds: Number(parsed.values.seconds), width, height } };
   } catch (error) {
-    console.error(`${error.message}\nusage: measure.mjs URL [--seconds 60] [--mode ll|hls|ll-dash|dash] [--av] [--size 1280x720] [--screenshot out.png]`);
+    console.error(`${error.message}\nusage: measure.mjs URL [--seconds 60] [--mode ll|hls|ll-dash|dash] [--av] [--numbers] [--size 1280x720] [--screenshot out.png]`);
     process.exit(2);
   }
   console.log(JSON.stringify(await measure(parsed.url, parsed.options), null, 2));

@@ -41,6 +41,34 @@
   }, SAMPLE_MS);
 
   /**
+   * Reads the bar code of every picture that is shown (`tests/accept/barcode.py`) and keeps when each new number came to the screen, in
+   * milliseconds since 1970. Null where there is no code.
+   */
+  window.watchNumbers = () => {
+    const BLOCKS = 20;
+    const STRIP = 18;
+    const video = document.querySelector('video');
+    const seen = [];
+    const canvas = new OffscreenCanvas(BLOCKS, 1);
+    const picture = canvas.getContext('2d', { willReadFrequently: true });
+    const read = () => {
+      const height = video.videoHeight / STRIP;
+      picture.drawImage(video, 0, video.videoHeight - 0.75 * height, video.videoWidth, height / 2, 0, 0, BLOCKS, 1);
+      const { data } = picture.getImageData(0, 0, BLOCKS, 1);
+      const lit = Array.from({ length: BLOCKS }, (_, block) => data[4 * block] > 120);
+      if (!lit[0] || lit[1] || lit.at(-2) || !lit.at(-1)) return null;
+      return lit.slice(2, -2).reduce((value, bit) => 2 * value + Number(bit), 0);
+    };
+    const onFrame = (_now, frame) => {
+      const number = read();
+      if (seen.at(-1)?.number !== number) seen.push({ at: Math.round(performance.timeOrigin + frame.expectedDisplayTime), number });
+      video.requestVideoFrameCallback(onFrame);
+    };
+    video.requestVideoFrameCallback(onFrame);
+    window.numbers = () => seen;
+  };
+
+  /**
    * Pairs each white flash with the beep that belongs to it. Flash: display time of the first white frame. Beep: output time of
    * the first loud sample. Offsets in ms, positive when the beep comes after the flash. Needs `?muted=0`.
    *
