@@ -86,9 +86,9 @@ def spoiled(body, draw):
     while at + 5 <= len(body):
         length = int.from_bytes(body[at:at + 4], "big")
         if body[at + 4] & 31 in (1, 5):
-            # Without zeros, so that no start code comes about; a slice header that begins with 0000 0001 names an impossible macroblock.
+            # No start code comes about. 0000 0000 0000 0001 names a first macroblock that no picture has, so no decoder makes anything of it.
             noise = bytes(draw.randrange(1, 256) for _ in range(min(length - 1, len(body) - at - 5)))
-            out[at + 5:at + 5 + len(noise)] = (b"\x01\x01" + noise)[:len(noise)]
+            out[at + 5:at + 5 + len(noise)] = (b"\x00\x01" + noise)[:len(noise)]
         at += 4 + length
     return bytes(out)
 

@@ -45,7 +45,7 @@ class Watch(threading.Thread):
         for slot in detail["slots"]:
             count = (slot["session"] or {}).get("decoded_frames")
             known = self.decoded[slot["slot"]]
-            if count and (not known or known[-1][1] != count):
+            if count and (not known or count > known[-1][1]):
                 known.append((now, count))
 
     def when(self, field, value, after=0.0):

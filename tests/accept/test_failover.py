@@ -160,7 +160,7 @@ class Relay(unittest.TestCase):
         self.assertEqual(bad[:10], picture[:10])
         self.assertNotEqual(bad[12:49], picture[12:49])
         self.assertEqual(bad[49:], picture[49:])
-        self.assertNotIn(0, bad[10:49])
+        self.assertNotIn(0, bad[11:49])
 
 
 def entry(seq, event, **fields):
