@@ -23,6 +23,9 @@ const UNITS_PER_SECOND: usize = 150;
 /// … and 16 Mbit.
 const BYTES_PER_SECOND: usize = 2 << 20;
 
+/// How long it takes to find a worker dead or hung and to have another one, and the part that was never published.
+const REPLACED_WITHIN: Duration = Duration::from_secs(3);
+
 /// How much a feed holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -35,8 +38,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The same for an output that runs `delay` behind, whose worker needs that much of the past to go on.
+    /// The same for an output that runs `delay` behind: a worker that replaces another one needs that much of the past, and what
+    /// was lost until it runs.
     pub fn delayed(self, delay: Duration) -> Self {
+        let delay = delay + REPLACED_WITHIN;
         let seconds = delay.as_secs() as usize + 1;
         Self {
             units: self.units + seconds * UNITS_PER_SECOND,

@@ -87,7 +87,8 @@ impl Director {
         let stays = shown.is_some_and(|shown| shown.lasts) && !(ready.is_some() && self.takes_over(t, candidates));
         if !stays {
             let cover = || {
-                let able = candidates.iter().filter(|c| c.has_content && c.on_programme && Some(c.session) != self.shown);
+                let able =
+                    candidates.iter().filter(|c| c.has_content && c.on_programme && Some(c.session) != self.shown);
                 // Of two of one slot the later is the one that goes on.
                 able.min_by_key(|c| (c.slot, std::cmp::Reverse(c.session)))
             };
@@ -248,7 +249,10 @@ mod tests {
         director.pick(0, &[candidate(PRIMARY, true)]);
         director.on_air(Some(again), HandOver::WhenOut);
         for n in 1..200 {
-            assert_eq!(director.pick(n * SLOT, &[candidate(PRIMARY, true), candidate(again, true)]), shot(PRIMARY, true));
+            assert_eq!(
+                director.pick(n * SLOT, &[candidate(PRIMARY, true), candidate(again, true)]),
+                shot(PRIMARY, true)
+            );
         }
         assert_eq!(director.pick(200 * SLOT, &[candidate(PRIMARY, false), candidate(again, true)]), shot(again, false));
     }

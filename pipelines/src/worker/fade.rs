@@ -25,7 +25,13 @@ pub struct Fader {
 impl Fader {
     /// Shapes one block in which `source` sounds in the range `present`. Where it takes over from another one, `tail` is how that one
     /// goes on, [`RAMP`] samples, if it does; else its last sample fades away.
-    pub fn shape(&mut self, source: Option<SessionId>, present: Range<usize>, block: &mut [Sample], tail: Option<&[Sample]>) {
+    pub fn shape(
+        &mut self,
+        source: Option<SessionId>,
+        present: Range<usize>,
+        block: &mut [Sample],
+        tail: Option<&[Sample]>,
+    ) {
         let mut tail = tail.filter(|_| self.risen > 0);
         if source != self.source {
             self.source = source;

@@ -10,8 +10,8 @@ use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use weir_media::grid::{AAC_FRAME, SAMPLE_RATE};
 use weir_media::failover::{Mode, Shown};
+use weir_media::grid::{AAC_FRAME, SAMPLE_RATE};
 use weir_media::id::SessionId;
 use weir_media::protocol::{FromWorker, Output};
 

@@ -27,6 +27,7 @@ mod encode;
 mod fade;
 mod gap;
 mod input;
+mod messages;
 mod mixer;
 mod outbox;
 mod rate;
@@ -39,19 +40,18 @@ mod standby;
 mod timeline;
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use weir_media::grid::Grid;
 use weir_media::id::{SessionId, Slot};
-use weir_media::protocol::{FromWorker, Output, ProtocolError, ToWorker, WorkerSpec, decode};
+use weir_media::protocol::{FromWorker, Output, ProtocolError, ToWorker, WorkerSpec};
 
 use self::encode::Encoder;
 use self::input::Input;
+use self::messages::Messages;
 use self::outbox::Outbox;
 use self::report::{Edges, Speedometer};
 use self::session::Session;
@@ -137,38 +137,6 @@ pub fn run_behind(socket: UnixStream, confine: impl FnOnce() -> Result<(), Worke
 /// Starts GStreamer and nothing else, so that its plugin registry is built where `GST_REGISTRY` says.
 pub fn scan_plugins() -> Result<(), WorkerError> {
     elements::start()
-}
-
-/// The incoming messages.
-struct Messages {
-    socket: UnixStream,
-    buffer: BytesMut,
-    chunk: Vec<u8>,
-}
-
-impl Messages {
-    fn new(socket: UnixStream) -> Result<Self, WorkerError> {
-        socket.set_read_timeout(Some(LOOK))?;
-        Ok(Self { socket, buffer: BytesMut::new(), chunk: vec![0; 64 << 10] })
-    }
-
-    /// The next message; `None` when none came for a while.
-    fn next(&mut self) -> Result<Option<ToWorker>, WorkerError> {
-        loop {
-            if let Some(message) = decode(&mut self.buffer)? {
-                return Ok(Some(message));
-            }
-            match self.socket.read(&mut self.chunk) {
-                Ok(0) => return Err(WorkerError::Orphaned),
-                Ok(length) => self.buffer.extend_from_slice(&self.chunk[..length]),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
-                    return Ok(None);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
 }
 
 /// The output side once the canvas is known.

@@ -1,8 +1,9 @@
 //! Switches between two inputs of one programme, whose pictures carry their number as a bar code: what viewers would count.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use weir_media::failover::{FailoverSpec, HandOver, Mode, Standby};
+use weir_media::failover::{FailoverSpec, HandOver, InputEdge, Mode, Standby};
 use weir_media::feed::FeedItem;
 use weir_media::id::{SessionId, Slot};
 use weir_media::protocol::WorkerSpec;
@@ -23,7 +24,7 @@ fn programme(size: &str, rate: &str, encoding: &str, seconds: f64) -> Vec<Timed>
     read_flv(&source_file(&Scratch::new(), &args, seconds))
 }
 
-fn primary(seconds: f64) -> Vec<Timed> {
+pub fn primary(seconds: f64) -> Vec<Timed> {
     programme("320x180", "30", "-bf 2 -g 30 -c:a aac -b:a 128k", seconds)
 }
 
@@ -38,6 +39,11 @@ fn numbers(made: &Made) -> Vec<u32> {
     let scratch = Scratch::new();
     let path = scratch.path("v.mp4");
     made.write(0, &path);
+    numbers_of(&path)
+}
+
+/// The numbers of a file's pictures, in order.
+pub fn numbers_of(path: &Path) -> Vec<u32> {
     let scaled = format!("-vf scale={BITS}:1:flags=area -vsync passthrough -pix_fmt gray -f rawvideo -");
     let mut args = vec!["-v", "error", "-i", path.to_str().unwrap()];
     args.extend(scaled.split_whitespace());
@@ -95,7 +101,7 @@ impl Schedule {
     }
 }
 
-fn hitless(delay_ms: u32, standby: Standby) -> WorkerSpec {
+pub fn hitless(delay_ms: u32, standby: Standby) -> WorkerSpec {
     let delay = Duration::from_millis(u64::from(delay_ms));
     let failover = FailoverSpec { mode: Mode::Hitless, standby, delay, ..FailoverSpec::default() };
     WorkerSpec { delay_ms, failover, ..spec() }
@@ -158,7 +164,44 @@ fn hitless_with_a_warm_standby_steps_by_one_frame_both_ways() {
 fn a_frozen_primary_is_covered_by_a_locked_standby() {
     let made = kill_and_return(0, "30", spec());
     assert_eq!(sessions_shown(&made), [PRIMARY, BACKUP, AGAIN], "{:?}", made.shown);
-    assert!(made.shown.iter().any(|shown| shown.session == Some(SessionId(BACKUP)) && shown.covers), "{:?}", made.shown);
+    assert!(
+        made.shown.iter().any(|shown| shown.session == Some(SessionId(BACKUP)) && shown.covers),
+        "{:?}",
+        made.shown
+    );
     let worst = made.gaps.iter().map(|gap| gap.since_good_ms).max().unwrap();
     assert!(worst <= 400, "{:?}", made.gaps);
+}
+
+#[test]
+fn the_edges_of_each_input_are_told() {
+    let made = kill_and_return(0, "30", hitless(500, Standby::Hot));
+    let of = |id| made.edges.iter().filter(move |(session, _)| *session == SessionId(id)).map(|(_, edge)| *edge);
+    for id in [PRIMARY, BACKUP, AGAIN] {
+        assert!(of(id).any(|edge| edge == InputEdge::Decoding(true)), "{:?}", made.edges);
+        assert!(of(id).any(|edge| edge == InputEdge::Content(true)), "{:?}", made.edges);
+    }
+    assert_eq!(of(PRIMARY).last(), Some(InputEdge::Content(false)), "{:?}", made.edges);
+}
+
+/// Another programme, 25 frames a second.
+fn unrelated(seconds: f64) -> Vec<Timed> {
+    let video = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -b:v 600k -g 50";
+    let sound = "-f lavfi -i anoisesrc=c=brown:seed=99:r=44100:a=0.4";
+    let args = format!("-f lavfi -i testsrc2=s=160x90:r=25 {sound} {video} -c:a aac");
+    read_flv(&source_file(&Scratch::new(), &args, seconds))
+}
+
+#[test]
+fn an_unlocked_standby_takes_over_without_a_hole_behind_a_long_delay() {
+    let made = Schedule::default()
+        .publisher(PRIMARY, Slot::Primary, &primary(8.0), 500..8_000, 0)
+        .publisher(BACKUP, Slot::Backup, &unrelated(16.0), 500..16_000, 0)
+        .at(500, Step::OnAir(PRIMARY, HandOver::WhenOut))
+        .at(8_010, Step::Close(PRIMARY))
+        .at(11_000, Step::OnAir(BACKUP, HandOver::WhenOut))
+        .run(hitless(3_500, Standby::Hot));
+    assert_eq!(sessions_shown(&made), [PRIMARY, BACKUP], "{:?}", made.shown);
+    let holes: Vec<_> = made.gaps.iter().filter(|gap| gap.filled_ms > 0 || gap.silence_ms > 0).collect();
+    assert!(holes.is_empty(), "{holes:?}");
 }

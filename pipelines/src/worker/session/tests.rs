@@ -1,0 +1,188 @@
+use weir_media::grid::Grid;
+use weir_media::time::FrameRate;
+
+use super::*;
+
+const MS: i64 = 1_000_000;
+const DELAY: i64 = 150 * MS;
+
+fn timeline(fps: u32) -> Timeline {
+    Timeline { grid: Grid::new(FrameRate::whole(fps)), epoch: 1_000_000 * MS }
+}
+
+/// Plays a source of `fps` with millisecond timestamps on a grid of `grid_fps`; returns what each slot showed.
+fn play(fps: f64, grid_fps: u32, slots: u64, lead_ms: f64) -> Vec<Option<u64>> {
+    let timeline = timeline(grid_fps);
+    let mut session = Session::new(Slot::Primary, DELAY, 0);
+    let (mut frame, mut seen) = (0u64, vec![]);
+    for n in 0..slots {
+        let t = timeline.slot_start(n);
+        loop {
+            let exact_ms = frame as f64 * 1_000.0 / fps;
+            let arrival = timeline.epoch + ((exact_ms + lead_ms) * 1e6) as i64;
+            if arrival > t || !session.picture_room() {
+                break;
+            }
+            let pts = exact_ms.round() as i64 * MS;
+            session.video_arrived(arrival, pts);
+            session.picture(arrival, pts, frame);
+            frame += 1;
+        }
+        session.advance(t, t, &timeline);
+        seen.push(session.current());
+    }
+    seen
+}
+
+#[test]
+fn a_source_at_the_grid_rate_never_repeats_nor_skips() {
+    for lead in 0..40 {
+        let seen: Vec<u64> = play(30.0, 30, 900, f64::from(lead)).into_iter().flatten().collect();
+        assert!(seen.windows(2).all(|w| w[1] == w[0] + 1), "lead {lead} ms");
+    }
+}
+
+#[test]
+fn a_drifting_source_repeats_once_per_frame_of_drift() {
+    // 29.99 on 30: one repeat per 100 s.
+    let seen: Vec<u64> = play(29.99, 30, 9_000, 5.0).into_iter().flatten().collect();
+    let repeats = seen.windows(2).filter(|w| w[1] == w[0]).count();
+    let skips = seen.windows(2).filter(|w| w[1] > w[0] + 1).count();
+    assert!((2..=4).contains(&repeats) && skips == 0, "{repeats} repeats, {skips} skips");
+}
+
+#[test]
+fn a_drifting_clock_is_followed_for_hours_by_slewing() {
+    for ppm in [-200i64, 200] {
+        let timeline = timeline(30);
+        let delay = 1_000 * MS;
+        let mut session = Session::new(Slot::Primary, delay, 0);
+        let mut sound = vec![[0.0; 2]; 1_600];
+        let (mut frame, mut missing, mut last) = (0i64, 0, None);
+        let mut steps = [0u64; 3];
+        // Three hours; a frame's own time, and when it arrives by the output's clock.
+        let own = |frame: i64| frame * 100_000_000 / 3;
+        let arrival = |frame: i64| timeline.epoch + own(frame) + own(frame) / 1_000_000 * ppm;
+        for n in 0..3 * 3_600 * 30 {
+            let t = timeline.slot_start(n);
+            while arrival(frame) <= t {
+                session.video_arrived(arrival(frame), own(frame));
+                session.audio_arrived(arrival(frame), own(frame));
+                session.sound(own(frame), &sound);
+                // Its decoder delivers when there is room, which is long after its arrival.
+                frame += 1;
+            }
+            while session.picture_room() && session.decoded_pictures < frame as u64 {
+                let decoded = session.decoded_pictures as i64;
+                session.picture(t, own(decoded), decoded);
+            }
+            session.advance(t, t, &timeline);
+            if n < 60 {
+                continue;
+            }
+            let shown = session.current().unwrap();
+            let behind = t - arrival(shown) - delay;
+            assert!((-60 * MS..=60 * MS).contains(&behind), "{ppm} ppm, slot {n}: {} ms", behind / MS);
+            if let Some(last) = last {
+                steps[usize::try_from(shown - last).unwrap().min(2)] += 1;
+            }
+            last = Some(shown);
+            missing += 1_600 - session.read_sound(t, &mut sound).len();
+            sound.fill([0.0; 2]);
+            let heard = session.heard_at(t).unwrap();
+            assert!((heard - own(shown)).abs() <= 40 * MS, "{ppm} ppm, slot {n}: A/V {} ms", (heard - own(shown)) / MS);
+        }
+        // 2.16 s of drift is 65 pictures, once each.
+        let [repeats, _, skips] = steps;
+        let (wanted, other) = if ppm > 0 { (repeats, skips) } else { (skips, repeats) };
+        assert!((60..=70).contains(&wanted) && other <= 2, "{ppm} ppm: {steps:?}");
+        assert_eq!(missing, 0, "{ppm} ppm");
+    }
+}
+
+#[test]
+fn sound_keeps_its_distance_to_the_picture() {
+    let timeline = timeline(25);
+    let mut session = Session::new(Slot::Primary, DELAY, 0);
+    let start = timeline.epoch + 7 * MS;
+    for frame in 0..10i64 {
+        session.video_arrived(start + frame * 40 * MS, 5_000 * MS + frame * 40 * MS);
+    }
+    session.picture(start, 5_000 * MS, ());
+    let block: Vec<Sample> = (0..9_600).map(|s| [s as f32; 2]).collect();
+    session.sound(5_000 * MS, &block);
+    // Find the slot that shows the picture, then ask for the sound of that very instant.
+    let n = (0..50).find(|&n| session.advance(start + 200 * MS, timeline.slot_start(n), &timeline)).unwrap();
+    let mut out = vec![[0.0; 2]; 100];
+    assert_eq!(session.read_sound(timeline.slot_start(n), &mut out), 0..100);
+    assert!(out[0][0].abs() <= 1.0, "{}", out[0][0]);
+}
+
+#[test]
+fn a_jump_of_the_source_clock_voids_what_is_queued() {
+    let timeline = timeline(25);
+    let mut session = Session::new(Slot::Primary, DELAY, 0);
+    assert!(!session.video_arrived(timeline.epoch, 100_000 * MS));
+    session.picture(timeline.epoch, 100_000 * MS, 1);
+    assert!(session.video_arrived(timeline.epoch + 40 * MS, 0));
+    session.picture(timeline.epoch + 40 * MS, 0, 3);
+    let n = 5;
+    assert!(session.advance(timeline.slot_start(n), timeline.slot_start(n), &timeline));
+    assert_eq!(session.current(), Some(3));
+}
+
+#[test]
+fn sound_that_is_always_late_delays_its_input_once() {
+    let timeline = timeline(25);
+    let mut session = Session::new(Slot::Primary, DELAY, 0);
+    for frame in 0..250i64 {
+        let now = timeline.epoch + frame * 40 * MS;
+        session.video_arrived(now, frame * 40 * MS);
+        session.audio_arrived(now, (frame * 40 - 190 - frame % 30) * MS);
+        session.picture(now, frame * 40 * MS, ());
+        session.advance(now, now, &timeline);
+    }
+    // 150 ms more, to the nearest slot.
+    let due = session.anchor.unwrap().wall(0) + session.delay;
+    assert!((due - timeline.epoch - DELAY - 150 * MS).abs() <= 20 * MS, "{}", due - timeline.epoch);
+    assert_eq!(timeline.phase(due), 0);
+}
+
+#[test]
+fn a_replay_is_decoded_up_to_the_slot_before_the_slot_is_made() {
+    let timeline = timeline(25);
+    let mut session = Session::new(Slot::Primary, DELAY, 0);
+    for frame in 0..100i64 {
+        session.video_arrived(timeline.epoch, frame * 40 * MS);
+        session.video_fed(frame * 40 * MS);
+    }
+    // The slot of frame 50, one second and a half ago.
+    let t = session.anchor.unwrap().wall(50 * 40 * MS) + DELAY;
+    let mut frames = 0..100i64;
+    loop {
+        if session.catch_up(t) {
+            assert!(session.picture_room());
+        } else if !session.lagging(t, t) {
+            break;
+        }
+        let frame = frames.next().unwrap();
+        session.picture(timeline.epoch, frame * 40 * MS, frame);
+    }
+    session.advance(t, t, &timeline);
+    assert_eq!(session.current(), Some(50));
+}
+
+#[test]
+fn lagging_means_fed_but_not_decoded() {
+    let timeline = timeline(25);
+    let mut session = Session::new(Slot::Primary, DELAY, 0);
+    session.video_arrived(timeline.epoch, 0);
+    let due = timeline.epoch + DELAY;
+    assert!(!session.lagging(due, due));
+    session.video_fed(200 * MS);
+    assert!(session.lagging(due, due));
+    session.picture(due, 0, ());
+    assert!(!session.lagging(due, due));
+    session.closed = true;
+    assert!(!session.lagging(due + 100 * MS, due));
+}
