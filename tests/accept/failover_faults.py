@@ -80,20 +80,20 @@ def faulted(name, fault, mode):
 
 def failover_linger(short):
     """No backup: an encoder gone 20 s is the same broadcast; gone longer than the linger it is the end, and an open page goes on with the next one."""
-    return same_broadcast() + next_broadcast()
+    return [figure for mode in ("ll", "ll-dash") for figure in same_broadcast(mode)] + next_broadcast()
 
 
 class Page(threading.Thread):
     """The player page in Chromium, opened once and never reloaded."""
 
-    def __init__(self, stream, seconds, name):
+    def __init__(self, stream, seconds, name, mode="ll"):
         super().__init__(daemon=True)
-        self.url, self.seconds, self.name_ = stream["iframe_url"], seconds, name
+        self.url, self.seconds, self.name_, self.mode = stream["iframe_url"], seconds, name, mode
         self.seen = self.fault = None
 
     def run(self):
         try:
-            self.seen = browser.measure(self.url, self.seconds, self.name_)
+            self.seen = browser.measure(self.url, self.seconds, self.name_, self.mode)
         except Exception as fault:  # raised where it is waited for
             self.fault = fault
 
@@ -128,12 +128,12 @@ def broadcast_of(text):
     return re.findall(r"init-(\d+)-", text), int(found[1]) if found else 0
 
 
-def same_broadcast():
+def same_broadcast(mode):
     with Weir("failover_linger") as weir:
         stream = weir.create_stream("360p")
         with Encoder.copy(source(1), stream["push_url"], loops=-1):
             weir.wait_playable(stream)
-            page = Page(stream, 55, "failover_linger_20s")
+            page = Page(stream, 55, f"failover_linger_{mode}", mode)
             page.start()
             time.sleep(12)  # is played
             before = broadcast_of(media_text(weir, stream))
@@ -148,8 +148,8 @@ def same_broadcast():
         equal(f"gone {AWAY:g} s: broadcast and discontinuity number", after, before),
         equal(f"gone {AWAY:g} s: same worker", same, True),
         equal(f"gone {AWAY:g} s: manifest meanwhile", during, 200),
-        equal(f"gone {AWAY:g} s: the page goes on without a reload", moves, True),
-        Figure(f"gone {AWAY:g} s: fatal errors that the page recovered from", str(page.seen["fatal"])),
+        equal(f"gone {AWAY:g} s: the page goes on without a reload, {mode}", moves, True),
+        Figure(f"gone {AWAY:g} s: fatal errors that the page recovered from, {mode}", str(page.seen["fatal"])),
     ]
 
 

@@ -3,6 +3,8 @@
 `FAILOVER_SEED=n` repeats the schedules.
 """
 
+import bisect
+import datetime
 import os
 import random
 import signal
@@ -19,7 +21,8 @@ STALL, HOLD = 1.0, 3.0
 SETTINGS = f'[failover]\nstall = "{STALL:g}s"\nhold = "{HOLD:g}s"\nlinger = "60s"\n[limits]\nconnect_burst = 1000\n'
 PAUSES = (0.4, 4.5)  # seconds between two events of one slot
 ACTIONS = ("kill", "stop", "cut")
-LATE = 0.6  # seconds until a stall is told; the worker reports 4 times a second
+EARLY, LATE = 0.3, 0.6  # tolerance of the moment in which a slot stops being live, seconds
+SHOWS = 1.5  # seconds from an encoder's first picture until it surely shows some
 
 
 def schedule(seed):
@@ -76,6 +79,23 @@ def state_fault(on_air, live):
     return None if live[on_air] else f"{on_air} is on air and is not live"
 
 
+def late_or_early(entries, sent, first, slot):
+    """Where the slot stopped being live at another time than the stall after its last picture. `sent` and `first` are those of its relay,
+    `entries` have monotonic times."""
+    faults = []
+    for entry in entries:
+        if entry["event"] != "live" or entry["slot"] != slot or entry["live"]:
+            continue
+        now = entry["at"]
+        before = [at for at, *_ in sent if at <= now]
+        steady = [at for at in before if any(begun + SHOWS <= at for begun in first[max(0, bisect.bisect(first, at) - 1):bisect.bisect(first, at)])]
+        if before and now - before[-1] > STALL + LATE:
+            faults.append(f"{slot} not live {now - before[-1]:.2f} s after its last picture")
+        if steady and now - steady[-1] < STALL - EARLY:
+            faults.append(f"{slot} not live {now - steady[-1]:.2f} s after a picture of a steady encoder")
+    return faults
+
+
 def untold(seen, entries):
     """What was seen on air and is not, in this order, among what the journal tells."""
     told = iter(entry["slot"] for entry in entries if entry["event"] == "on_air")
@@ -115,6 +135,10 @@ def flapped(seed):
         seen = rig.watch.values("on_air")
         seen = seen[1:] if seen[:1] == [None] else seen
         faults = unexplained(entries) + untold(seen, entries)
+        apart = time.time() - time.monotonic()
+        timed = [entry | {"at": datetime.datetime.fromisoformat(entry["at"].replace("Z", "+00:00")).timestamp() - apart} for entry in entries]
+        for slot, pusher in rig.pushers.items():
+            faults += late_or_early(timed, pusher.tap.sent, pusher.tap.first, slot)
         last = next((entry["slot"] for entry in reversed(entries) if entry["event"] == "on_air"), None)
         if seen and last != seen[-1]:
             faults.append(f"the journal ends with {last} on air, {seen[-1]} was seen")

@@ -5,6 +5,7 @@ import subprocess
 import unittest
 
 import alignment
+import failover_demo as demo
 import failover_flaps as flaps
 import failover_reading as reading
 import rtmp_push
@@ -210,9 +211,28 @@ class Explained(unittest.TestCase):
         self.assertEqual(flaps.untold(["primary", "backup", "primary"], self.journal()), [])
         self.assertTrue(flaps.untold(["backup", "primary", None, "primary"], self.journal()))
 
+    def test_a_slot_that_stops_being_live_at_another_time_than_the_stall_says(self):
+        sent = [(10 + n / 30, 0, n) for n in range(90)]
+        last = sent[-1][0]
+        for after, fault in ((flaps.STALL, None), (flaps.STALL + 0.8, "after its last picture"), (flaps.STALL - 0.5, "of a steady encoder")):
+            found = flaps.late_or_early([entry(1, "live", slot="primary", live=False, at=last + after)], sent, [10.0], "primary")
+            self.assertEqual([fault in text for text in found], [True] if fault else [], found)
+
     def test_schedules_repeat(self):
         self.assertEqual(flaps.schedule(7), flaps.schedule(7))
         self.assertNotEqual(flaps.schedule(7), flaps.schedule(8))
+
+
+class Viewed(unittest.TestCase):
+    def test_what_the_player_showed(self):
+        backup = demo.BACKUP_BIT
+        seen = {"numbers": [{"at": 1000 * (100 + n / 30), "number": n} for n in range(60)]
+                + [{"at": 105_000 + 1000 * n / 30, "number": backup + n} for n in range(60)] + [{"at": 108_000, "number": None}]}
+        viewed = demo.Viewed.of(seen)
+        self.assertEqual(viewed.first(False, 50), 100)
+        self.assertEqual(viewed.first(True, 50), 105)
+        self.assertIsNone(viewed.first(True, 107))
+        self.assertAlmostEqual(viewed.gap(101, 106), 105 - 100 - 59 / 30)
 
 
 class Table(unittest.TestCase):
