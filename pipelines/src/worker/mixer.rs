@@ -261,6 +261,8 @@ impl Mixer {
         let mut candidates = Vec::with_capacity(inputs.sessions.len());
         for (id, session) in &mut inputs.sessions {
             let has_content = session.has_content(t, sound_to, 0, &self.timeline);
+            // Who is gone is not late.
+            let patience = if session.closed { 0 } else { patience };
             let lasts = has_content || session.has_content(t, sound_to, patience, &self.timeline);
             session.note_content(lasts);
             let (slot, on_programme) = (session.slot, session.on_programme);

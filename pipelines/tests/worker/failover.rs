@@ -181,7 +181,7 @@ fn the_edges_of_each_input_are_told() {
         assert!(of(id).any(|edge| edge == InputEdge::Decoding(true)), "{:?}", made.edges);
         assert!(of(id).any(|edge| edge == InputEdge::Content(true)), "{:?}", made.edges);
     }
-    assert_eq!(of(PRIMARY).last(), Some(InputEdge::Content(false)), "{:?}", made.edges);
+    assert_eq!(of(PRIMARY).next_back(), Some(InputEdge::Content(false)), "{:?}", made.edges);
 }
 
 /// Another programme, 25 frames a second.

@@ -118,6 +118,54 @@ fn sound_keeps_its_distance_to_the_picture() {
     assert!(out[0][0].abs() <= 1.0, "{}", out[0][0]);
 }
 
+/// The sample that is heard at slot 10 of an input with a trim of `trim` milliseconds, aligned by `by`.
+fn heard(trim: i64, by: i64) -> i64 {
+    let timeline = timeline(25);
+    let mut session: Session<()> = Session::new(Slot::Primary, DELAY, trim * MS);
+    session.video_arrived(timeline.epoch, 0);
+    assert!(session.align(by * MS, [0, 1_000 * MS]));
+    sample_number(session.heard_at(timeline.slot_start(10)).unwrap())
+}
+
+#[test]
+fn a_trim_plays_sound_later_and_leaves_pictures_where_they_are() {
+    assert_eq!(heard(0, 0) - heard(100, 0), 4_800);
+    assert_eq!(heard(0, 0) - heard(-100, 0), -4_800);
+    let mut session: Session<()> = Session::new(Slot::Primary, DELAY, 100 * MS);
+    session.video_arrived(0, 0);
+    assert_eq!(session.due(0), Some(DELAY));
+}
+
+#[test]
+fn an_alignment_moves_picture_and_sound_and_is_refused_without_reserve() {
+    assert_eq!(heard(0, 0) - heard(0, 50), 2_400);
+    let mut session: Session<()> = Session::new(Slot::Primary, DELAY, 0);
+    session.video_arrived(0, 0);
+    assert!(!session.align(-60 * MS, [100 * MS, 1_000 * MS]) && !session.align(900 * MS, [100 * MS, 1_000 * MS]));
+    assert_eq!(session.due(0), Some(DELAY));
+    assert!(session.align(-40 * MS, [100 * MS, 1_000 * MS]));
+    assert_eq!(session.due(0), Some(DELAY - 40 * MS));
+}
+
+#[test]
+fn content_ends_with_the_shorter_of_picture_and_sound() {
+    let timeline = timeline(25);
+    let mut session = Session::new(Slot::Primary, DELAY, 0);
+    for frame in 0..10i64 {
+        session.video_arrived(timeline.epoch + frame * 40 * MS, frame * 40 * MS);
+        session.audio_arrived(timeline.epoch + frame * 40 * MS, frame * 40 * MS);
+        session.picture(timeline.epoch, frame * 40 * MS, ());
+    }
+    session.sound(0, &vec![[0.1; 2]; 8 * 1_920]);
+    let has = |n: i64, patience| {
+        let t = timeline.epoch + DELAY + n * 40 * MS;
+        session.has_content(t, t + 40 * MS, patience, &timeline)
+    };
+    let until: Vec<bool> = (0..12).map(|n| has(n, 0)).collect();
+    assert_eq!(until, [true, true, true, true, true, true, true, true, false, false, false, false]);
+    assert!(has(10, 200 * MS) && !has(13, 200 * MS));
+}
+
 #[test]
 fn a_jump_of_the_source_clock_voids_what_is_queued() {
     let timeline = timeline(25);
