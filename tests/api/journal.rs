@@ -1,7 +1,5 @@
 //! A stream's journal, in pages and as server-sent events.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -10,77 +8,10 @@ use weir_media::id::Slot;
 use weir_policy::failover::rule::Timer;
 
 use super::api_server::{ApiServer, KEY};
+use super::events::Events;
 
-/// A connection that follows a journal.
-struct Events {
-    lines: BufReader<TcpStream>,
-}
-
-/// An event, or a comment.
-#[derive(Debug, Default, PartialEq)]
-struct Event {
-    id: Option<u64>,
-    name: String,
-    data: Value,
-    comment: String,
-}
-
-impl Events {
-    /// Asks, and reads up to the comment that every answer begins with.
-    fn open(server: &ApiServer, id: &Value, headers: &str) -> Self {
-        let mut events = Self::ask(server, id, headers);
-        let (status, head) = events.head();
-        assert_eq!(status, 200, "{head}");
-        assert!(head.contains("content-type: text/event-stream"), "{head}");
-        assert!(events.next().unwrap().comment.starts_with(" journal from "));
-        events
-    }
-
-    fn ask(server: &ApiServer, id: &Value, headers: &str) -> Self {
-        let mut socket = TcpStream::connect(server.address).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        write!(
-            socket,
-            "GET /ops/streams/{id}/journal HTTP/1.1\r\nHost: a\r\nAuthorization: APIKey {KEY}\r\nAccept: text/event-stream\r\n{headers}\r\n"
-        )
-        .unwrap();
-        Self { lines: BufReader::new(socket) }
-    }
-
-    fn line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        let read = self.lines.read_line(&mut line).unwrap();
-        (read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
-    }
-
-    fn head(&mut self) -> (u16, String) {
-        let mut head = vec![];
-        while let Some(line) = self.line().filter(|line| !line.is_empty()) {
-            head.push(line.to_ascii_lowercase());
-        }
-        (head[0].split(' ').nth(1).unwrap().parse().unwrap(), head.join("\n"))
-    }
-
-    /// The next event or comment; `None` at the end. Lines that are lengths of HTTP chunks belong to neither.
-    fn next(&mut self) -> Option<Event> {
-        let mut event = Event::default();
-        loop {
-            let line = self.line()?;
-            match line.split_once(':') {
-                Some(("", comment)) => event.comment = comment.to_owned(),
-                Some(("id", id)) => event.id = Some(id.trim().parse().unwrap()),
-                Some(("event", name)) => event.name = name.trim().to_owned(),
-                Some(("data", data)) => event.data = serde_json::from_str(data).unwrap(),
-                _ if line == "0" => return None,
-                _ if line.is_empty() && event != Event::default() => return Some(event),
-                _ => {}
-            }
-        }
-    }
-
-    fn entries(&mut self, count: usize) -> Vec<u64> {
-        (0..count).map(|_| self.next().unwrap().id.unwrap()).collect()
-    }
+fn open(server: &ApiServer, id: &Value, headers: &str) -> Events {
+    Events::open(server.address, KEY, id, headers)
 }
 
 fn stream(server: &ApiServer) -> Value {
@@ -137,7 +68,7 @@ fn an_entry_has_its_events_fields_and_its_times_as_text() {
         (&json!("timer"), &json!("hold"), &json!("armed"), &json!("2023-10-01T00:01:01.007Z"))
     );
     // The events are the same JSON.
-    let mut events = Events::open(&server, &id, "Last-Event-ID: 0\r\n");
+    let mut events = open(&server, &id, "Last-Event-ID: 0\r\n");
     let first = events.next().unwrap();
     assert_eq!((first.id, first.name.as_str(), &first.data), (Some(1), "on_air", on_air));
     assert_eq!(&events.next().unwrap().data, timer);
@@ -149,10 +80,10 @@ fn who_follows_gets_what_happens_from_now_on_or_behind_the_last_event_seen() {
     let id = stream(&server);
     let journal = server.journal(&id);
     (0..5).for_each(|n| journal.note(n.to_string()));
-    let mut fresh = Events::open(&server, &id, "");
-    let mut back = Events::open(&server, &id, "Last-Event-ID: 3\r\n");
+    let mut fresh = open(&server, &id, "");
+    let mut back = open(&server, &id, "Last-Event-ID: 3\r\n");
     // Numbers of an earlier run of the server, which had come further.
-    let mut earlier = Events::open(&server, &id, "Last-Event-ID: 900\r\n");
+    let mut earlier = open(&server, &id, "Last-Event-ID: 900\r\n");
     journal.note("six");
     assert_eq!(fresh.entries(1), [6]);
     assert_eq!(back.entries(3), [4, 5, 6]);
@@ -161,7 +92,7 @@ fn who_follows_gets_what_happens_from_now_on_or_behind_the_last_event_seen() {
     for events in [&mut fresh, &mut back, &mut earlier] {
         assert_eq!(events.next().unwrap().data["text"], "seven");
     }
-    let (status, _) = Events::ask(&server, &id, "Last-Event-ID: seven\r\n").head();
+    let (status, _) = Events::ask(server.address, KEY, &id, "Last-Event-ID: seven\r\n").head();
     assert_eq!(status, 400);
 }
 
@@ -170,7 +101,7 @@ fn a_slow_reader_holds_up_nobody_and_is_told_what_it_missed() {
     let server = ApiServer::start();
     let id = stream(&server);
     let journal = server.journal(&id);
-    let mut slow = Events::open(&server, &id, "");
+    let mut slow = open(&server, &id, "");
     // More than the sockets between take, many times over what the journal keeps.
     let text = "x".repeat(10_000);
     let began = Instant::now();
@@ -178,7 +109,7 @@ fn a_slow_reader_holds_up_nobody_and_is_told_what_it_missed() {
         journal.note(text.clone());
     }
     assert!(began.elapsed() < Duration::from_secs(10), "writing waits for a reader");
-    let mut other = Events::open(&server, &id, "Last-Event-ID: 4999\r\n");
+    let mut other = open(&server, &id, "Last-Event-ID: 4999\r\n");
     assert_eq!(other.entries(1), [5_000]);
     let (mut last, mut missed, mut all_missed) = (0, 0, 0);
     while last < 5_000 {
@@ -199,8 +130,8 @@ fn a_slow_reader_holds_up_nobody_and_is_told_what_it_missed() {
 fn events_end_with_the_stream_and_with_the_server() {
     let server = ApiServer::start();
     let (deleted, kept) = (stream(&server), stream(&server));
-    let mut of_deleted = Events::open(&server, &deleted, "");
-    let mut of_kept = Events::open(&server, &kept, "");
+    let mut of_deleted = open(&server, &deleted, "");
+    let mut of_kept = open(&server, &kept, "");
     server.journal(&deleted).note("last");
     assert_eq!(server.call("DELETE", &format!("/streaming/streams/{deleted}"), &Value::Null).0, 204);
     assert_eq!(of_deleted.next().unwrap().data["text"], "last");
@@ -215,7 +146,7 @@ fn events_end_with_the_stream_and_with_the_server() {
 fn silence_is_broken_by_a_comment() {
     let server = ApiServer::start();
     let id = stream(&server);
-    let mut events = Events::open(&server, &id, "");
+    let mut events = open(&server, &id, "");
     let began = Instant::now();
     let heartbeat = events.next().unwrap();
     assert!(heartbeat.id.is_none() && !heartbeat.comment.is_empty(), "{heartbeat:?}");
@@ -227,13 +158,13 @@ fn silence_is_broken_by_a_comment() {
 fn so_many_may_follow_and_places_come_back() {
     let server = ApiServer::start();
     let id = stream(&server);
-    let mut following: Vec<Events> = (0..256).map(|_| Events::open(&server, &id, "")).collect();
-    assert_eq!(Events::ask(&server, &id, "").head().0, 503);
+    let mut following: Vec<Events> = (0..256).map(|_| open(&server, &id, "")).collect();
+    assert_eq!(Events::ask(server.address, KEY, &id, "").head().0, 503);
     assert_eq!(server.get(&format!("/ops/streams/{id}/journal")).0, 200, "pages are no matter of places");
     following.truncate(200);
     // The server notices with the next byte that it cannot write.
     let end = Instant::now() + Duration::from_secs(20);
-    while Events::ask(&server, &id, "").head().0 != 200 {
+    while Events::ask(server.address, KEY, &id, "").head().0 != 200 {
         assert!(Instant::now() < end, "no place came back");
         server.journal(&id).note("a byte");
         std::thread::park_timeout(Duration::from_millis(50));

@@ -5,6 +5,8 @@
 
 #[path = "../support/api_server.rs"]
 mod api_server;
+#[path = "../support/events.rs"]
+mod events;
 
 mod changes;
 mod failover;

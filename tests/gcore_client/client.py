@@ -28,6 +28,9 @@ def refused(kind, call, status):
 made = streams.create(name="first", client_user_id=7)
 assert made.id and made.name == "first" and made.active is False and made.live is False, made
 assert made.push_url.startswith("rtmp://") and made.push_url.endswith(f"/in/{made.id}?{made.token}"), made.push_url
+assert made.backup_push_url == made.push_url.replace(f"/in/{made.id}?", f"/in/{made.id}b?"), made.backup_push_url
+assert made.push_url_srt is None and made.backup_push_url_srt is None and made.push_url_whip is None, made
+assert made.backup_live is False and made.started_at_backup is None and made.active_ingest_region_backup is None, made
 assert made.iframe_url.endswith(f"/streams/1_{made.id}"), made.iframe_url
 assert made.hls_cmaf_url.endswith(f"/cmaf/1_{made.id}/master.m3u8"), made.hls_cmaf_url
 assert made.dash_url.endswith(f"/cmaf/1_{made.id}/index.mpd"), made.dash_url
@@ -53,6 +56,7 @@ assert [one.id for one in back.live if one.default] == [one.id for one in sets.l
 # The client has no method for it; this is how its users call what it does not know.
 reset = client.post(f"/streaming/streams/{made.id}/reset_push_token", cast_to=object)
 assert reset["token"] != made.token and reset["push_url"].endswith(reset["token"]), reset
+assert reset["backup_push_url"].endswith(f"/in/{made.id}b?{reset['token']}"), reset
 
 # Lists: the client's own paging, then pages by number.
 for number in range(29):
