@@ -209,6 +209,7 @@ async fn pipelines(config: &Config, shelf: &Arc<Shelf>, media: Handle) -> Result
 fn tree_config(config: &Config) -> TreeConfig {
     TreeConfig {
         stall: config.failover.stall,
+        hold: config.failover.hold,
         linger: config.failover.linger,
         connect_every: config.limits.connect_every,
         connect_burst: config.limits.connect_burst,

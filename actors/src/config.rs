@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use weir_media::failover::{FailoverSpec, Mode};
 use weir_media::feed;
 use weir_media::id::SessionId;
 use weir_media::pipeline::PipelineFactory;
 use weir_policy::admission::AdmissionPolicy;
-use weir_policy::failover::FailoverPolicy;
+use weir_policy::failover::Policy;
 use weir_policy::hang::HangPolicy;
 use weir_policy::restart::RestartPolicy;
 
@@ -20,6 +21,8 @@ use crate::status::StatusBoard;
 pub struct TreeConfig {
     /// `failover.stall`: a slot without media for this long is lost, and free for a newcomer.
     pub stall: Duration,
+    /// `failover.hold`: steady media after which the primary slot is on air again.
+    pub hold: Duration,
     /// `failover.linger`: a broadcast without media for this long ends.
     pub linger: Duration,
     /// A session without media for this long is closed.
@@ -62,9 +65,10 @@ impl Default for Restarts {
 
 impl Default for TreeConfig {
     fn default() -> Self {
-        let (admission, failover) = (AdmissionPolicy::default(), FailoverPolicy::default());
+        let (admission, failover) = (AdmissionPolicy::default(), Policy::default());
         Self {
             stall: failover.stall,
+            hold: failover.hold,
             linger: failover.linger,
             silent_close: admission.silent_close,
             connect_every: admission.connect_every,
@@ -83,17 +87,25 @@ impl TreeConfig {
             silent_close: self.silent_close,
             connect_every: self.connect_every,
             connect_burst: self.connect_burst,
-            ..AdmissionPolicy::default()
         }
     }
 
-    pub(crate) fn failover(&self) -> FailoverPolicy {
-        FailoverPolicy { stall: self.stall, linger: self.linger }
+    pub(crate) fn failover(&self, spec: &FailoverSpec) -> Policy {
+        let Self { stall, hold, linger, .. } = *self;
+        Policy { stall, hold, linger, mode: spec.mode, standby: spec.standby, ..Policy::default() }
     }
 
     /// How long a supervisor without sessions and broadcast stays: its rate limit must not be forgotten too early.
     pub(crate) fn idle(&self) -> Duration {
         self.linger.max(self.connect_every * self.connect_burst)
+    }
+}
+
+/// How far a broadcast's output runs behind its input.
+pub(crate) fn behind(spec: &FailoverSpec) -> Duration {
+    match spec.mode {
+        Mode::Freeze => Duration::ZERO,
+        Mode::Hitless => spec.delay,
     }
 }
 

@@ -15,9 +15,9 @@
 //! | who | takes from above | reports up |
 //! |---|---|---|
 //! | Root | [`ingest::Publish`], all of [`control`] | replies; [`event::StreamEvent`]s; [`status::StatusBoard`] |
-//! | StreamSupervisor | `Admit`, `SetLadder`, `CloseSessions`, `Retire`, `Describe`, `DescribeChildren` | its end |
-//! | FailoverActor | `MediaSeen` | `Decision::{Begin, Live, OnAir, End}` |
-//! | PipelineActor | `OpenInput`, `CloseInput`, `ShowInput`, `InputLive`, `Finish` | `View`, `Transcoding`, `Rejected`, `WorkerDied`, `Degraded` |
+//! | StreamSupervisor | `Admit`, `Wishes`, `Choose`, `CloseSessions`, `Retire`, `Describe`, `DescribeChildren` | its end |
+//! | FailoverActor | `Told`: the rule's facts | `Ruling`: what the rule decided, and all it knows |
+//! | PipelineActor | `OpenInput`, `CloseInput`, `PutOnAir`, `PrepareSlot`, `InputLive`, `Finish` | `View`, `Transcoding`, `Input`, `Shown`, `Gap`, `Alignment`, `Rejected`, `WorkerDied`, `Degraded` |
 //! | IngestConnection | `EndSession` | `Source`, `MediaSeen`, `Closed` |
 //! | listener | `StopAccepting` | its end |
 //!
@@ -28,7 +28,7 @@
 //! | RtmpListener | accept loop ended or panicked | by the budget, on the same socket; sessions go on |
 //! | StreamSupervisor | panicked or failed | by the budget; its sessions are closed (encoders reconnect), the next broadcast is a new one |
 //! | StreamSupervisor | nothing left to do | not; the next publisher starts one |
-//! | FailoverActor | panicked or failed | by the budget, from the state its parent knows; nobody else notices |
+//! | FailoverActor | panicked or failed | by the budget, from the latest ruling's state and the facts since; it decides as if nothing had happened |
 //! | PipelineActor | panicked or failed | by the budget, with a new broadcast; sessions stay |
 //! | worker process | exited or hung | by PipelineActor, by the budget, in the same broadcast |
 //! | IngestConnection | its wire task ended, or it failed | never: the encoder reconnects |

@@ -26,7 +26,7 @@ use weir_policy::hang::Hang;
 use weir_policy::restart::RestartBudget;
 
 use crate::clock;
-use crate::config::Shared;
+use crate::config::{Shared, behind};
 use crate::report::{PipelineFact, PipelineView, StreamFact, StreamUplink};
 use crate::supervise::{Overrun, jitter};
 use crate::timer::Deadline;
@@ -52,10 +52,18 @@ pub(crate) struct OpenInput {
 #[rtype(result = "()")]
 pub(crate) struct CloseInput(pub SessionId);
 
-/// Shows an input; `None` holds the last picture.
+/// Puts an input on air; `None` holds the last picture once nothing is left to show.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct ShowInput(pub Option<SessionId>);
+pub(crate) struct PutOnAir(pub Option<SessionId>, pub HandOver);
+
+/// Has a warm slot's input decoded although it is not on air, or no longer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct PrepareSlot {
+    pub slot: Slot,
+    pub decode: bool,
+}
 
 /// Media arrives from at least one input, or from none any more.
 #[derive(Message)]
@@ -114,7 +122,7 @@ impl PipelineActor {
     }
 
     fn start_worker(&mut self, state: &'static str) {
-        let hang = Hang::new(self.shared.config.hang, self.input_live, clock::now());
+        let hang = Hang::new(self.shared.config.hang, behind(&self.spec.failover), self.input_live, clock::now());
         self.worker = Worker::Running { hang, steady_since: None };
         self.view.state = state;
         self.view.report = WorkerReport::default();
@@ -137,7 +145,10 @@ impl PipelineActor {
                 self.advance(now);
             }
             PipelineEvent::Report(report) => self.on_report(report, now),
-            PipelineEvent::Input { .. } | PipelineEvent::Shown(_) | PipelineEvent::Gap(_) | PipelineEvent::Alignment(_) => {}
+            PipelineEvent::Input { session, edge } => self.report(PipelineFact::Input { session, edge })?,
+            PipelineEvent::Shown(shown) => self.report(PipelineFact::Shown(shown))?,
+            PipelineEvent::Gap(gap) => self.report(PipelineFact::Gap(gap))?,
+            PipelineEvent::Alignment(alignment) => self.report(PipelineFact::Alignment(alignment))?,
             PipelineEvent::Rejected { session, reason } => {
                 self.report(PipelineFact::Rejected { session, reason })?;
             }
@@ -173,7 +184,7 @@ impl PipelineActor {
     }
 
     fn on_exited(&mut self, reason: String, expected: bool, now: Instant) -> Result<(), Overrun> {
-        self.view.pid = None;
+        (self.view.pid, self.view.report) = (None, WorkerReport::default());
         let steady_since = match &self.worker {
             Worker::Running { steady_since, .. } | Worker::Killing { steady_since, .. } => *steady_since,
             Worker::Finishing { .. } => {
@@ -327,13 +338,24 @@ impl Handler<CloseInput> for PipelineActor {
     }
 }
 
-impl Handler<ShowInput> for PipelineActor {
+impl Handler<PutOnAir> for PipelineActor {
     type Result = ();
 
-    fn handle(&mut self, ShowInput(session): ShowInput, _: &mut Self::Context) {
-        fault!("PipelineActor: ShowInput");
+    fn handle(&mut self, PutOnAir(session, hand_over): PutOnAir, _: &mut Self::Context) {
+        fault!("PipelineActor: PutOnAir");
         if let Some(pipeline) = &mut self.pipeline {
-            pipeline.on_air(session, HandOver::AtOnce);
+            pipeline.on_air(session, hand_over);
+        }
+    }
+}
+
+impl Handler<PrepareSlot> for PipelineActor {
+    type Result = ();
+
+    fn handle(&mut self, PrepareSlot { slot, decode }: PrepareSlot, _: &mut Self::Context) {
+        fault!("PipelineActor: PrepareSlot");
+        if let Some(pipeline) = &mut self.pipeline {
+            pipeline.prepare(slot, decode);
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::time::{Instant, SystemTime};
 
 use weir_media::codec::{AudioConfig, VideoConfig};
+use weir_media::failover::{Alignment, Gap, InputEdge, Shown};
 use weir_media::id::SessionId;
 use weir_media::protocol::{Output, Report as WorkerReport};
-use weir_policy::failover::Decision;
 
+use crate::failover::Ruling;
 use crate::ingest::CloseReason;
 use crate::supervise::{Report, Uplink};
 
@@ -33,8 +34,8 @@ pub(crate) type StreamReport = Report<ChildName, StreamFact>;
 /// A fact of any child.
 #[derive(Debug)]
 pub(crate) enum StreamFact {
-    /// The rule decided.
-    Decided(Decision),
+    /// The rule took in facts, and may have decided something.
+    Ruled(Box<Ruling>),
     /// A publisher did something.
     Connection(ConnectionFact),
     /// The pipeline did something.
@@ -56,6 +57,14 @@ pub(crate) enum PipelineFact {
     View(Box<PipelineView>),
     /// Manifests answer 200 and parts advance, or no longer.
     Transcoding(bool),
+    /// Something changed with an input.
+    Input { session: SessionId, edge: InputEdge },
+    /// Another input is shown.
+    Shown(Shown),
+    /// A hole or a change of input is over.
+    Gap(Gap),
+    /// The alignment's state changed.
+    Alignment(Alignment),
     /// An input cannot be decoded.
     Rejected { session: SessionId, reason: String },
     /// The worker died; a new one is started now or soon.

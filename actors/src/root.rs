@@ -30,7 +30,7 @@ use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::listener::{Door, Listener};
 use crate::status::StatusBoard;
-use crate::stream::{Kept, StreamSupervisor};
+use crate::stream::{Kept, StreamSupervisor, Wishes};
 use crate::supervise::{Body, Children, ExitReason, Parent, Report, Uplink, Vitals, restart_later, spawn};
 use crate::token::Token;
 
@@ -132,9 +132,9 @@ impl Root {
 
     fn start_supervisor(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get(&id) else { return };
-        let (ladder, shared) = (stream.spec.ladder.clone(), Arc::clone(&self.shared));
+        let (wished, shared) = (Wishes::from(&stream.spec), Arc::clone(&self.shared));
         let kept = Kept { journal: stream.journal.clone(), ledger: Arc::clone(&stream.ledger) };
-        let start = |uplink| StreamSupervisor::new(id, ladder, shared, kept, uplink);
+        let start = |uplink| StreamSupervisor::new(id, wished, shared, kept, uplink);
         let supervisor = self.children.start(RootChild::Stream(id), self.shared.config.restarts.stream, start);
         stream.supervisor.send_replace(Some(supervisor));
     }

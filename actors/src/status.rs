@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use weir_media::failover::{Alignment, AlignmentState, FailoverSpec, Mode, Standby};
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
-use weir_policy::failover::rule::InputState;
+use weir_policy::failover::InputState;
 
 pub use crate::journal::{JournalEntry, JournalEvent};
 use crate::probe::Lag;

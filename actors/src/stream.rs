@@ -1,36 +1,41 @@
 //! StreamSupervisor: owns one stream's slots, sessions and broadcast, and the actors that serve them.
 //!
 //! Publishers come down from Root as [`Admit`], facts come up from the children through one bounded queue, and every
-//! decision is a rule's: [`Admission`] (who may publish, who was silent too long), [`Failover`] by its actor (live, on
+//! decision is a rule's: [`Admission`] (who may publish, who was silent too long), the failover rule by its actor (live, on
 //! air, end of the broadcast), the restart budget of [`Children`]. It ends by itself when nothing is left to do.
 
 mod broadcast;
 mod close;
+mod decision;
+mod output;
+mod rule;
 mod session;
 pub(crate) mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorContext, Addr, Context, Handler, Message, MessageResult, ResponseFuture, StreamHandler};
+use actix::{Actor, ActorContext, Context, Handler, Message, MessageResult, ResponseFuture, StreamHandler};
 use futures_util::stream;
 use tokio::sync::{mpsc, watch};
+use weir_media::failover::{FailoverSpec, HandOver};
 use weir_media::feed::Feed;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
 use weir_policy::admission::{Admission, Claim, Refusal};
-use weir_policy::failover::{Failover, FailoverState};
+use weir_policy::failover::Fact;
 
 use self::broadcast::PipelineRef;
+use self::rule::Air;
 use self::session::Session;
 use crate::clock;
-use crate::config::Shared;
+use crate::config::{Shared, behind};
 use crate::connection::IngestConnection;
+use crate::control::{NotLive, StreamSpec};
 use crate::event::EventKind;
-use crate::failover::{FailoverActor, MediaSeen};
 use crate::ingest::{CloseReason, FACTS_CAPACITY, Grant, Publish};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalEvent, SessionState};
 use crate::ledger::Ledger;
 use crate::report::{CAPACITY, ChildName, ConnectionFact, StreamFact, StreamReport};
 use crate::root::RootUplink;
@@ -39,6 +44,9 @@ use crate::supervise::{Body, Children, ExitReason, Parent, restart_later};
 use crate::timer::Deadline;
 
 pub(crate) use self::close::{CloseSessions, Retire};
+
+/// Sessions whose slots are remembered: what was delivered may be played out for seconds after they are gone.
+const REMEMBERED: usize = 64;
 
 /// Lets a publisher in that has passed the gate.
 #[derive(Message)]
@@ -63,10 +71,24 @@ pub(crate) struct Kept {
     pub ledger: Arc<Ledger>,
 }
 
-/// Rungs for the next broadcast.
-#[derive(Message)]
+/// What the next broadcast is made with.
+#[derive(Clone, Message)]
 #[rtype(result = "()")]
-pub(crate) struct SetLadder(pub Ladder);
+pub(crate) struct Wishes {
+    pub ladder: Ladder,
+    pub failover: FailoverSpec,
+}
+
+impl From<&StreamSpec> for Wishes {
+    fn from(spec: &StreamSpec) -> Self {
+        Self { ladder: spec.ladder.clone(), failover: spec.failover }
+    }
+}
+
+/// The operator puts a slot on air, or leaves it to the rules again.
+#[derive(Message)]
+#[rtype(result = "Result<(), NotLive>")]
+pub(crate) struct Choose(pub Option<Slot>);
 
 /// Asks for the children's part of the tree.
 #[derive(Message)]
@@ -80,7 +102,9 @@ pub(crate) struct Describe;
 
 pub(crate) struct StreamSupervisor {
     id: StreamId,
-    ladder: Ladder,
+    wished: Wishes,
+    /// How the running broadcast fails over, else the next one.
+    failover: FailoverSpec,
     shared: Arc<Shared>,
     journal: Journal,
     ledger: Arc<Ledger>,
@@ -88,15 +112,22 @@ pub(crate) struct StreamSupervisor {
     children: Children<ChildName, StreamFact>,
     reports: Option<mpsc::Receiver<StreamReport>>,
     admission: Admission,
-    air: FailoverState,
-    failover: Option<Addr<FailoverActor>>,
+    air: Air,
     pipeline: Option<PipelineRef>,
     broadcasts: u64,
+    /// One has begun and not ended.
+    broadcasting: bool,
     /// Begun broadcasts whose pipelines are finishing.
     ending: BTreeSet<u64>,
     /// A broadcast has ended and none has begun since.
     ended: bool,
     sessions: BTreeMap<SessionId, Session>,
+    /// The latest session of each slot, primary first, also when it is gone.
+    newest: [Option<SessionId>; 2],
+    /// The latest one that has sent video.
+    sending: [Option<SessionId>; 2],
+    /// Of the sessions that the worker may still speak of.
+    slots: BTreeMap<SessionId, Slot>,
     idle_since: Instant,
     /// Ordered to end; takes no publisher any more.
     retiring: bool,
@@ -105,25 +136,30 @@ pub(crate) struct StreamSupervisor {
 }
 
 impl StreamSupervisor {
-    pub fn new(id: StreamId, ladder: Ladder, shared: Arc<Shared>, kept: Kept, uplink: RootUplink) -> Self {
+    pub fn new(id: StreamId, wished: Wishes, shared: Arc<Shared>, kept: Kept, uplink: RootUplink) -> Self {
         let (children, reports) = Children::new(CAPACITY);
+        let (failover, now) = (wished.failover, clock::now());
         Self {
             id,
-            ladder,
+            wished,
+            failover,
             journal: kept.journal,
             ledger: kept.ledger,
             uplink,
             children,
             reports: Some(reports),
             admission: Admission::new(shared.config.admission()),
-            air: FailoverState::default(),
-            failover: None,
+            air: Air::new(shared.config.failover(&failover), now),
             pipeline: None,
             broadcasts: 0,
+            broadcasting: false,
             ending: BTreeSet::new(),
             ended: false,
             sessions: BTreeMap::new(),
-            idle_since: clock::now(),
+            newest: [None; 2],
+            sending: [None; 2],
+            slots: BTreeMap::new(),
+            idle_since: now,
             retiring: false,
             status: shared.board.get(id),
             timer: Deadline::default(),
@@ -135,13 +171,6 @@ impl StreamSupervisor {
         self.ledger.record(kind);
     }
 
-    fn start_failover(&mut self) {
-        let rule = Failover::new(self.shared.config.failover(), self.air);
-        let policy = self.shared.config.restarts.actor;
-        let start = |uplink| FailoverActor::new(rule, uplink);
-        self.failover = Some(self.children.start(ChildName::Failover, policy, start));
-    }
-
     fn admit(&mut self, admit: Admit, ctx: &mut Context<Self>) -> Result<Grant, Refusal> {
         if self.retiring {
             return Err(Refusal::Restarting);
@@ -150,16 +179,21 @@ impl StreamSupervisor {
         let Admit { slot, protocol, peer, agent } = admit;
         let displaced = self.admission.request(&Claim { session: id, slot, protocol, address: peer.ip() }, now)?;
         for silent in displaced {
-            self.journal.note(format!("session {silent} gives way: silent for {:?}", self.shared.config.stall));
             self.close_session(silent, CloseReason::Displaced);
         }
-        let (feed, writer) = Feed::new(self.shared.config.feed);
+        self.configure();
+        let limits = self.shared.config.feed;
+        let (feed, writer) = Feed::new(match behind(&self.failover) {
+            Duration::ZERO => limits,
+            delay => limits.delayed(delay),
+        });
         let (facts, received) = mpsc::channel(FACTS_CAPACITY);
         let (stop, stopped) = watch::channel(None);
         let start = |uplink| IngestConnection::new(received, stop, uplink);
         let connection = self.children.start(ChildName::Connection(id), self.shared.config.restarts.actor, start);
         let by = agent.as_deref().map(|agent| format!(" by {agent:?}")).unwrap_or_default();
-        self.journal.note(format!("{slot} session {id} admitted: {} from {peer}{by}", protocol.source_type()));
+        let what = JournalEvent::Session { slot, session: id, state: SessionState::Admitted, reason: None };
+        self.journal.record(what, format!("{slot} session {id} admitted: {} from {peer}{by}", protocol.source_type()));
         self.record(EventKind::SessionOpened { session: id, slot, protocol });
         let session = Session {
             id,
@@ -173,7 +207,6 @@ impl StreamSupervisor {
             video: None,
             audio: None,
             last_media: None,
-            media_since: None,
             bytes: 0,
             video_units: 0,
             audio_units: 0,
@@ -182,12 +215,22 @@ impl StreamSupervisor {
             waiters: vec![],
         };
         self.sessions.insert(id, session);
+        self.remember(id, slot);
+        self.tell_admitted(slot, id);
         match self.pipeline {
             Some(_) => self.open_input(id),
             None => self.ensure_pipeline(),
         }
         self.settle(ctx);
         Ok(Grant { session: id, stream: self.id, slot, feed: writer, facts, stop: stopped })
+    }
+
+    /// Who was admitted where, for what the worker still tells of those that are gone.
+    fn remember(&mut self, session: SessionId, slot: Slot) {
+        self.slots.insert(session, slot);
+        if self.slots.len() > REMEMBERED {
+            self.slots.pop_first();
+        }
     }
 
     fn on_connection(&mut self, id: SessionId, fact: ConnectionFact) {
@@ -200,24 +243,15 @@ impl StreamSupervisor {
             ConnectionFact::MediaSeen { at, bytes, video_units, audio_units } => {
                 (session.bytes, session.video_units, session.audio_units) = (bytes, video_units, audio_units);
                 session.last_media = Some(at);
-                if !self.admission.on_media(id, at) {
+                if session.closing.as_ref().is_some_and(|closing| at > closing.ordered) {
                     return;
                 }
                 let slot = session.slot;
-                if session.media_since.is_none() {
-                    let since = Some(clock::wall());
-                    session.media_since = since;
-                    match slot {
-                        Slot::Primary => self.status.started_at_primary = since,
-                        Slot::Backup => self.status.started_at_backup = since,
-                    }
+                self.tell_rule_at(Fact::Arrived(id), at);
+                if self.admission.on_media(id, at) && self.sending[slot as usize] != Some(id) {
+                    self.sending[slot as usize] = Some(id);
+                    self.put_on_air(HandOver::WhenOut);
                 }
-                self.air.note_media(slot, at);
-                if let Some(failover) = &self.failover {
-                    // Lost when its mailbox is full or it is being restarted: the next one comes in 250 ms.
-                    let _ = failover.try_send(MediaSeen { slot, at });
-                }
-                self.show();
             }
             ConnectionFact::Closed(reason) => session.closed = Some(reason),
         }
@@ -230,15 +264,16 @@ impl StreamSupervisor {
                 self.session_gone(id, reason);
             }
             ChildName::Failover => {
-                self.failover = None;
+                self.air.actor = None;
                 self.restart_or_fail(child, "failover actor", &reason, ctx);
             }
             ChildName::Pipeline(number) => {
                 let running = self.pipeline.as_mut().filter(|pipeline| pipeline.number == number);
                 let Some(pipeline) = running else { return self.pipeline_gone(number, &reason) };
                 pipeline.addr = None;
-                pipeline.transcoding = false;
+                (pipeline.transcoding, pipeline.shown, pipeline.input_live) = (false, None, false);
                 self.set_transcoding(false);
+                self.worker_gone();
                 self.record(EventKind::PipelineRestarted { reason: reason.to_string() });
                 self.restart_or_fail(child, "pipeline actor", &reason, ctx);
             }
@@ -265,6 +300,10 @@ impl StreamSupervisor {
             self.finish_pipeline();
         }
         self.publish_status();
+        if self.air.is_overrun() {
+            self.uplink.fail("failover actor does not keep up with what it is told");
+            return ctx.stop();
+        }
         if over && self.children.names().all(|name| *name == ChildName::Failover) {
             return ctx.stop();
         }
@@ -279,7 +318,7 @@ impl StreamSupervisor {
 
     /// When it ends if nobody comes.
     fn idle_end(&self) -> Option<Instant> {
-        let idle = self.sessions.is_empty() && !self.air.broadcasting;
+        let idle = self.sessions.is_empty() && !self.broadcasting;
         idle.then(|| self.idle_since + self.shared.config.idle())
     }
 }
@@ -322,7 +361,7 @@ impl StreamHandler<StreamReport> for StreamSupervisor {
         let Some((child, body)) = self.children.accept(report) else { return };
         match (child, body) {
             (child, Body::Exited(reason)) => self.on_exit(child, reason, ctx),
-            (_, Body::Fact(StreamFact::Decided(decision))) => self.on_decision(decision),
+            (_, Body::Fact(StreamFact::Ruled(ruling))) => self.on_ruling(*ruling),
             (ChildName::Connection(id), Body::Fact(StreamFact::Connection(fact))) => self.on_connection(id, fact),
             (ChildName::Pipeline(number), Body::Fact(StreamFact::Pipeline(fact))) => self.on_pipeline(number, fact),
             (child, Body::Fact(fact)) => tracing::error!(?child, ?fact, "a child reported what is not its business"),
@@ -340,12 +379,22 @@ impl Handler<Admit> for StreamSupervisor {
     }
 }
 
-impl Handler<SetLadder> for StreamSupervisor {
+impl Handler<Wishes> for StreamSupervisor {
     type Result = ();
 
-    fn handle(&mut self, SetLadder(ladder): SetLadder, _: &mut Self::Context) {
-        fault!("StreamSupervisor: SetLadder");
-        self.ladder = ladder;
+    fn handle(&mut self, wished: Wishes, _: &mut Self::Context) {
+        fault!("StreamSupervisor: Wishes");
+        self.wished = wished;
+        self.configure();
+    }
+}
+
+impl Handler<Choose> for StreamSupervisor {
+    type Result = Result<(), NotLive>;
+
+    fn handle(&mut self, Choose(slot): Choose, _: &mut Self::Context) -> Self::Result {
+        fault!("StreamSupervisor: Choose");
+        self.choose(slot)
     }
 }
 

@@ -8,7 +8,6 @@
 //! | server going down? | [`Refusal::Draining`] | [`gate`] |
 //! | stream switched on? | [`Refusal::StreamOff`] | [`gate`] |
 //! | fed by push? | [`Refusal::PullStream`] | [`gate`] |
-//! | is this slot built? | [`Refusal::NotSupported`] | [`Admission::request`] |
 //! | slot free, or its publisher silent for `stall`? | [`Refusal::SlotTaken`] | [`Admission::request`] |
 //! | other slot free, silent, or on the same protocol? | [`Refusal::OtherProtocol`] | [`Admission::request`] |
 //! | not too often? | [`Refusal::RateLimited`] | [`Admission::request`] |
@@ -53,9 +52,6 @@ pub enum Refusal {
     /// The server is going down.
     #[error("server is shutting down")]
     Draining,
-    /// This ingest point is not built.
-    #[error("{0}")]
-    NotSupported(String),
     /// The stream's supervisor has just died; the next try finds a new one.
     #[error("stream is restarting, try again")]
     Restarting,
@@ -98,8 +94,6 @@ pub struct AdmissionPolicy {
     pub connect_every: Duration,
     /// … with this many at once after a rest.
     pub connect_burst: u32,
-    /// Whether backup ingest points take publishers. The one switch for the backup slot.
-    pub backup: bool,
 }
 
 impl Default for AdmissionPolicy {
@@ -109,7 +103,6 @@ impl Default for AdmissionPolicy {
             silent_close: Duration::from_secs(10),
             connect_every: Duration::from_secs(10),
             connect_burst: 3,
-            backup: false,
         }
     }
 }
@@ -168,9 +161,6 @@ impl Admission {
 
     /// Gives the claimant its slot, or says why not. `Ok` names the silent sessions that give way and have to be closed.
     pub fn request(&mut self, claim: &Claim, now: Instant) -> Result<Vec<SessionId>, Refusal> {
-        if claim.slot == Slot::Backup && !self.policy.backup {
-            return Err(Refusal::NotSupported("backup ingest is not available yet".into()));
-        }
         let silent = |occupant: &Occupant| now >= occupant.last_sign() + self.policy.stall;
         let other_protocol = |occupant: &Occupant| occupant.protocol.source_type() != claim.protocol.source_type();
         let mut displaced = vec![];
@@ -272,7 +262,7 @@ mod tests {
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
     fn admission() -> Admission {
-        Admission::new(AdmissionPolicy { backup: true, ..AdmissionPolicy::default() })
+        Admission::new(AdmissionPolicy::default())
     }
 
     /// Each session comes from its own address, so that the rate limit stays out of the way.
@@ -357,12 +347,6 @@ mod tests {
         let refusal = Refusal::RateLimited { retry_after: MS(10_000) };
         assert_eq!(slots.request(&again(4), t), Err(refusal));
         assert_eq!(slots.request(&claim(5, Primary, Rtmp), t), Ok(vec![]), "another address is free to come");
-    }
-
-    #[test]
-    fn the_backup_slot_is_off_by_default() {
-        let mut slots = Admission::new(AdmissionPolicy::default());
-        assert!(matches!(slots.request(&claim(1, Backup, Rtmp), start()), Err(Refusal::NotSupported(_))));
     }
 
     proptest! {

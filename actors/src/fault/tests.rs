@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use weir_media::id::StreamId;
+use weir_media::failover::{FailoverSpec, Standby};
+use weir_media::id::{Slot, StreamId};
 
 use self::support::{Cmd, STREAM, Tree, Wire, live, ms, pass, publish, settle, spec};
 use super::{arm, is_spent};
-use crate::control::{Drain, GetJournal, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec};
+use crate::control::{ChooseSlot, Drain, GetJournal, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec};
 use crate::event::EventKind;
 use crate::ingest::{Grant, Publish};
 use crate::probe::Probe;
@@ -40,6 +41,7 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "PublishAgain",
             "PutStream",
             "RemoveStream",
+            "ChooseSlot",
             "GetStream",
             "GetJournal",
             "GetTree",
@@ -55,7 +57,8 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "started",
             "StreamReport",
             "Admit",
-            "SetLadder",
+            "Wishes",
+            "Choose",
             "DescribeChildren",
             "Describe",
             "CloseSessions",
@@ -65,7 +68,7 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "restart timer",
         ],
     ),
-    ("FailoverActor", &["started", "MediaSeen", "Probe", "timer"]),
+    ("FailoverActor", &["started", "Told", "Probe", "timer"]),
     (
         "PipelineActor",
         &[
@@ -74,7 +77,8 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "PipelineEvent finished",
             "OpenInput",
             "CloseInput",
-            "ShowInput",
+            "PutOnAir",
+            "PrepareSlot",
             "InputLive",
             "Finish",
             "Probe",
@@ -92,6 +96,11 @@ fn entries() -> Vec<String> {
         entries.iter().map(|entry| format!("{actor}: {entry}")).collect::<Vec<_>>()
     };
     ENTRIES.iter().flat_map(of).collect()
+}
+
+/// A stream whose backup is decoded on demand.
+fn warm(id: StreamId) -> StreamSpec {
+    StreamSpec { failover: FailoverSpec { standby: Standby::Warm, ..FailoverSpec::default() }, ..spec(id) }
 }
 
 /// A tree with a door and two streams.
@@ -120,6 +129,7 @@ impl Life {
         });
         let one = Door { actor: "RtmpListener", name: "a door".into(), runtime: Handle::current(), serve };
         let tree = Tree::with(TreeConfig::default(), vec![one]).await;
+        tree.root.do_send(PutStream(warm(STREAM)));
         Self { tree, wires: BTreeMap::new(), held: None, door, hosts: 0 }
     }
 
@@ -177,7 +187,8 @@ impl Life {
         then!(self.root_node().await);
         then!(self.journal(STREAM).await);
         then!(root.send(GetJournal(STREAM)).await);
-        then!(root.send(PutStream(spec(STREAM))).await);
+        then!(root.send(PutStream(warm(STREAM))).await);
+        then!(root.send(ChooseSlot { stream: STREAM, slot: Some(Slot::Primary) }).await);
         // Silence, the end of a session, and another one in the same broadcast.
         then!(self.tell(Cmd::Silence).await);
         then!(pass(3_500).await);
@@ -190,9 +201,9 @@ impl Life {
         let held = self.ask(STREAM).await;
         then!(self.held = held);
         // A token reset, with an encoder that does not react.
-        let reset = StreamSpec { token: Token::new("other"), ..spec(STREAM) };
+        let reset = StreamSpec { token: Token::new("other"), ..warm(STREAM) };
         then!(root.send(PutStream(reset)).await);
-        then!(root.send(PutStream(spec(STREAM))).await);
+        then!(root.send(PutStream(warm(STREAM))).await);
         then!(pass(6_000).await);
         then!(self.held = None);
         // The pipeline breaks, the door breaks.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use weir_media::failover::AlignmentState;
 use weir_media::id::{SessionId, Slot};
-use weir_policy::failover::rule::{InputState, Timer};
+use weir_policy::failover::{InputState, Timer};
 
 /// One entry of a stream's journal. As JSON its event's fields stand beside its own, and `event` names it.
 #[derive(Clone, Debug, PartialEq, Serialize)]

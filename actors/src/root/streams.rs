@@ -3,9 +3,9 @@
 use actix::{Context, Handler, ResponseFuture};
 
 use super::{Root, RootChild, Stream};
-use crate::control::{ClosedSession, PutStream, RemoveStream, StreamSpec};
+use crate::control::{ChooseSlot, ClosedSession, NotLive, PutStream, RemoveStream, StreamSpec};
 use crate::ingest::CloseReason;
-use crate::stream::{CloseSessions, Retire, SetLadder};
+use crate::stream::{Choose, CloseSessions, Retire, Wishes};
 
 impl Handler<PutStream> for Root {
     type Result = ResponseFuture<Vec<ClosedSession>>;
@@ -18,13 +18,13 @@ impl Handler<PutStream> for Root {
             return Box::pin(async { vec![] });
         };
         let close = close_reason(&stream.spec, &spec);
-        let ladder = spec.ladder.clone();
+        let wishes = Wishes::from(&spec);
         stream.spec = spec;
         if let Some(reason) = &close {
             stream.journal.note(reason.to_string());
         }
         let Some(supervisor) = stream.supervisor.borrow().clone() else { return Box::pin(async { vec![] }) };
-        supervisor.do_send(SetLadder(ladder)); // rare, and must not be lost
+        supervisor.do_send(wishes); // rare, and must not be lost
         let closing = close.map(|reason| supervisor.send(CloseSessions(reason)));
         Box::pin(async move {
             match closing {
@@ -65,6 +65,23 @@ impl Handler<RemoveStream> for Root {
                 Some(retired) => retired.await.unwrap_or_default(),
                 None => vec![],
             }
+        })
+    }
+}
+
+impl Handler<ChooseSlot> for Root {
+    type Result = ResponseFuture<Option<Result<(), NotLive>>>;
+
+    fn handle(&mut self, ChooseSlot { stream, slot }: ChooseSlot, _: &mut Context<Self>) -> Self::Result {
+        fault!("Root: ChooseSlot");
+        let supervisor = self.streams.get(&stream).map(|stream| stream.supervisor.borrow().clone());
+        // Without a supervisor, or with one that dies over it, nothing is live.
+        let nothing_live = slot.map_or(Ok(()), |slot| Err(NotLive(slot)));
+        Box::pin(async move {
+            Some(match supervisor? {
+                Some(supervisor) => supervisor.send(Choose(slot)).await.unwrap_or(nothing_live),
+                None => nothing_live,
+            })
         })
     }
 }

@@ -1,20 +1,19 @@
-//! A StreamSupervisor's broadcast: its pipeline, what is shown, and carrying out the failover rule's decisions.
+//! A StreamSupervisor's broadcast: its pipeline, and what that is told.
 
 use std::sync::Arc;
 
 use actix::{Addr, Handler, Message};
-use weir_media::failover::FailoverSpec;
+use weir_media::failover::HandOver;
 use weir_media::id::{SessionId, Slot};
 use weir_media::pipeline::BroadcastSpec;
-use weir_policy::failover::Decision;
+use weir_policy::failover::InputState;
 
 use super::StreamSupervisor;
 use super::session::Session;
-use crate::clock;
 use crate::event::EventKind;
-use crate::ingest::CloseReason;
-use crate::pipeline::{Finish, InputLive, OpenInput, PipelineActor, ShowInput};
-use crate::report::{ChildName, PipelineFact, PipelineView};
+use crate::journal::{JournalEvent, WorkerState};
+use crate::pipeline::{Finish, InputLive, OpenInput, PipelineActor, PutOnAir};
+use crate::report::{ChildName, PipelineView};
 use crate::supervise::ExitReason;
 
 /// The running broadcast's pipeline.
@@ -24,7 +23,12 @@ pub(super) struct PipelineRef {
     pub addr: Option<Addr<PipelineActor>>,
     pub view: PipelineView,
     pub transcoding: bool,
+    /// What it was told to put on air.
+    pub on_air: Option<SessionId>,
+    /// What its output carries, by its own word.
     pub shown: Option<SessionId>,
+    /// What it was told of its inputs.
+    pub input_live: bool,
     /// Its broadcast has begun: media came.
     pub begun: bool,
 }
@@ -33,14 +37,14 @@ impl StreamSupervisor {
     /// Makes sure that a pipeline takes the open sessions' media: a new broadcast's if there is none.
     pub(super) fn ensure_pipeline(&mut self) {
         if self.pipeline.is_none() {
+            self.configure();
             self.broadcasts += 1;
             self.start_pipeline(self.broadcasts);
         }
     }
 
     pub(super) fn start_pipeline(&mut self, number: u64) {
-        let failover = FailoverSpec::default();
-        let spec = BroadcastSpec { stream: self.id, ladder: self.ladder.clone(), failover };
+        let spec = BroadcastSpec { stream: self.id, ladder: self.wished.ladder.clone(), failover: self.failover };
         let shared = Arc::clone(&self.shared);
         let policy = shared.config.restarts.actor;
         let start = |uplink| PipelineActor::new(spec, shared, uplink);
@@ -50,14 +54,21 @@ impl StreamSupervisor {
             addr: Some(addr),
             view: PipelineView::default(),
             transcoding: false,
+            on_air: None,
             shown: None,
-            begun: self.air.broadcasting,
+            input_live: false,
+            begun: self.broadcasting,
         });
         let open: Vec<SessionId> =
             self.sessions.values().filter(|session| session.closing.is_none()).map(|session| session.id).collect();
         open.into_iter().for_each(|session| self.open_input(session));
-        self.tell_pipeline(InputLive(self.air.live.contains(&true)));
-        self.show();
+        for slot in [Slot::Primary, Slot::Backup] {
+            if self.air.state.is_prepared(slot) {
+                self.prepare(slot, true);
+            }
+        }
+        self.tell_arrival();
+        self.put_on_air(HandOver::WhenOut);
     }
 
     pub(super) fn open_input(&self, id: SessionId) {
@@ -77,91 +88,38 @@ impl StreamSupervisor {
         }
     }
 
-    /// Has the pipeline show the session that holds the slot on air. A newcomer there is shown from its first media on.
-    pub(super) fn show(&mut self) {
-        let holder = self.air.on_air.and_then(|slot| self.admission.holder(slot));
-        let sending = holder.filter(|id| self.sessions.get(id).is_some_and(|session| session.last_media.is_some()));
+    /// Puts the session on air that sends in the slot on air; a newcomer there from its first media on. One that is gone stays, for what
+    /// it delivered is played out.
+    pub(super) fn put_on_air(&mut self, hand_over: HandOver) {
+        let slot = self.air.state.on_air();
         let Some(pipeline) = &mut self.pipeline else { return };
-        let wanted = if self.air.on_air.is_some() { sending.or(pipeline.shown) } else { None };
-        if pipeline.shown != wanted {
-            pipeline.shown = wanted;
-            self.tell_pipeline(ShowInput(wanted));
+        let wanted = slot.and_then(|slot| self.sending[slot as usize].or(pipeline.on_air));
+        if pipeline.on_air != wanted {
+            pipeline.on_air = wanted;
+            self.tell_pipeline(PutOnAir(wanted, hand_over));
         }
     }
 
-    pub(super) fn on_decision(&mut self, decision: Decision) {
-        let before = self.air;
-        self.air.apply(decision);
-        if before == self.air {
-            return;
-        }
-        match decision {
-            Decision::Begin => {
-                self.ended = false;
-                self.journal.note("broadcast begins: first media");
-                self.record(EventKind::BroadcastStarted);
-                self.ensure_pipeline();
-                if let Some(pipeline) = &mut self.pipeline {
-                    pipeline.begun = true;
-                }
-            }
-            Decision::Live { slot, live } => {
-                let why = if live { "media arrives".to_owned() } else { self.stalled() };
-                self.journal.note(format!("{slot} {}: {why}", if live { "live" } else { "not live" }));
-                self.record(EventKind::LiveChanged { slot, live });
-                if slot == Slot::Primary && !live {
-                    self.status.finished_at_primary = Some(clock::wall());
-                }
-                self.tell_pipeline(InputLive(self.air.live.contains(&true)));
-            }
-            Decision::OnAir(slot) => {
-                let text = match slot {
-                    Some(slot) => format!("on air: {slot}"),
-                    None => format!("holding the last picture: {}", self.stalled()),
-                };
-                self.journal.note(text);
-                self.record(EventKind::OnAirChanged { slot });
-                self.show();
-            }
-            Decision::End => {
-                self.ended = true;
-                self.journal.note(format!("broadcast ends: no media for {:?}", self.shared.config.linger));
-                self.finish_pipeline();
-            }
-        }
-    }
-
-    pub(super) fn stalled(&self) -> String {
-        format!("no media for {:?}", self.shared.config.stall)
-    }
-
-    pub(super) fn on_pipeline(&mut self, number: u64, fact: PipelineFact) {
-        let Some(pipeline) = self.pipeline.as_mut().filter(|pipeline| pipeline.number == number) else { return };
-        match fact {
-            PipelineFact::View(view) => pipeline.view = *view,
-            PipelineFact::Transcoding(transcoding) => {
-                pipeline.transcoding = transcoding;
-                self.set_transcoding(transcoding);
-            }
-            PipelineFact::Rejected { session, reason } => {
-                self.journal.note(format!("session {session} refused by the worker: {reason}"));
-                self.close_session(session, CloseReason::Unacceptable(reason));
-            }
-            PipelineFact::WorkerDied { reason } => {
-                self.journal.note(format!("worker died and is replaced: {reason}"));
-                self.record(EventKind::PipelineRestarted { reason });
-            }
-            PipelineFact::Degraded { reason } => {
-                self.journal.note("worker keeps dying: one try per 10 s until it runs steadily");
-                self.record(EventKind::PipelineDegraded { reason });
-            }
+    /// Tells the pipeline whether there is anything for its worker to do.
+    pub(super) fn tell_arrival(&mut self) {
+        let arrives = [Slot::Primary, Slot::Backup].into_iter().any(|slot| {
+            let state = self.air.state.input_state(slot);
+            self.air.state.is_live(slot) || !matches!(state, InputState::Absent | InputState::Silent)
+        });
+        let Some(pipeline) = &mut self.pipeline else { return };
+        if std::mem::replace(&mut pipeline.input_live, arrives) != arrives {
+            self.tell_pipeline(InputLive(arrives));
         }
     }
 
     /// Tells the edge once.
     pub(super) fn set_transcoding(&self, transcoding: bool) {
         if self.status.transcoding != transcoding {
-            self.journal.note(if transcoding { "playable: parts advance" } else { "parts no longer advance" });
+            let (state, text) = match transcoding {
+                true => (WorkerState::Playable, "playable: parts advance"),
+                false => (WorkerState::Stalled, "parts no longer advance"),
+            };
+            self.journal.record(JournalEvent::Worker { state, reason: None }, text);
             self.record(EventKind::TranscodingChanged { transcoding });
         }
     }
@@ -174,6 +132,8 @@ impl StreamSupervisor {
             if begun {
                 self.ending.insert(number);
             }
+            self.worker_gone();
+            self.configure();
         }
     }
 

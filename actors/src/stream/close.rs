@@ -7,12 +7,14 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 use weir_media::id::SessionId;
 use weir_policy::admission::Expiry;
+use weir_policy::failover::Fact;
 
 use super::StreamSupervisor;
 use crate::clock;
 use crate::control::ClosedSession;
 use crate::event::EventKind;
 use crate::ingest::CloseReason;
+use crate::journal::{BroadcastState, JournalEvent, SessionState};
 use crate::pipeline::CloseInput;
 use crate::supervise::ExitReason;
 
@@ -34,7 +36,13 @@ impl StreamSupervisor {
     pub(super) fn close_session(&mut self, id: SessionId, reason: CloseReason) {
         self.admission.on_closed(id);
         let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing.is_none()) else { return };
+        let slot = session.slot;
+        let text = format!("{slot} session {id} is told to go: {reason}");
+        let told = Some(reason.to_string());
         session.close(reason, clock::now());
+        self.journal
+            .record(JournalEvent::Session { slot, session: id, state: SessionState::Ordered, reason: told }, text);
+        self.tell_rule(Fact::Ended(id));
         self.tell_pipeline(CloseInput(id));
     }
 
@@ -43,14 +51,9 @@ impl StreamSupervisor {
         for (id, expiry) in self.admission.on_timeout(clock::now()) {
             let config = &self.shared.config;
             let reason = match expiry {
-                Expiry::Silent => {
-                    self.journal.note(format!("session {id} closed: no media for {:?}", config.silent_close));
-                    CloseReason::Silent
-                }
+                Expiry::Silent => CloseReason::Silent,
                 Expiry::NoVideo => {
-                    let text = format!("no video within {:?} of publishing", config.stall);
-                    self.journal.note(format!("session {id} closed: audio, but {text}"));
-                    CloseReason::Unacceptable(text)
+                    CloseReason::Unacceptable(format!("audio, but no video within {:?} of publishing", config.stall))
                 }
             };
             self.close_session(id, reason);
@@ -73,9 +76,12 @@ impl StreamSupervisor {
         if exit != ExitReason::Normal && reason != exit.to_string() {
             line += &format!("; its actor {exit}");
         }
-        self.journal.note(line);
+        let what =
+            JournalEvent::Session { slot, session: id, state: SessionState::Closed, reason: Some(reason.clone()) };
+        self.journal.record(what, line);
         self.record(EventKind::SessionClosed { session: id, slot, reason });
         if session.closing.is_none() {
+            self.tell_rule(Fact::Ended(id));
             self.tell_pipeline(CloseInput(id));
         }
         self.idle_since = now;
@@ -121,10 +127,11 @@ impl Handler<Retire> for StreamSupervisor {
     fn handle(&mut self, Retire(reason): Retire, ctx: &mut Context<Self>) -> Self::Result {
         fault!("StreamSupervisor: Retire");
         let answer = self.close_all(&reason);
-        if self.air.broadcasting {
-            self.air.broadcasting = false;
+        if self.broadcasting {
+            self.broadcasting = false;
             self.ended = true;
-            self.journal.note(format!("broadcast ends: {reason}"));
+            let what = JournalEvent::Broadcast { state: BroadcastState::Ended };
+            self.journal.record(what, format!("broadcast ends: {reason}"));
         }
         self.retiring = true;
         self.settle(ctx);

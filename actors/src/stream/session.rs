@@ -1,6 +1,6 @@
 //! One admitted publisher as its StreamSupervisor sees it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use actix::Addr;
 use tokio::sync::oneshot;
@@ -32,7 +32,6 @@ pub(super) struct Session {
     pub video: Option<VideoConfig>,
     pub audio: Option<AudioConfig>,
     pub last_media: Option<Instant>,
-    pub media_since: Option<SystemTime>,
     pub bytes: u64,
     pub video_units: u64,
     pub audio_units: u64,

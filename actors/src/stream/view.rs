@@ -2,9 +2,8 @@
 
 use actix::ResponseFuture;
 use futures_util::future::join_all;
-use weir_media::failover::FailoverSpec;
 use weir_media::id::Slot;
-use weir_policy::failover::rule::InputState;
+use weir_policy::failover::Timer;
 
 use super::StreamSupervisor;
 use crate::clock;
@@ -18,11 +17,11 @@ const JOURNAL_LINES: usize = 100;
 impl StreamSupervisor {
     /// Puts the stream's status on the board. Called after everything that can change it.
     pub(super) fn publish_status(&mut self) {
-        let session = self.air.on_air.and_then(|slot| self.admission.holder(slot));
+        let session = self.air.state.on_air().and_then(|slot| self.sending[slot as usize]);
         let session = session.and_then(|id| self.sessions.get(&id));
         let status = &mut self.status;
-        status.live = self.air.live[Slot::Primary as usize];
-        status.backup_live = self.air.live[Slot::Backup as usize];
+        status.live = self.air.state.is_live(Slot::Primary);
+        status.backup_live = self.air.state.is_live(Slot::Backup);
         if let Some(session) = session {
             status.protocol = Some(session.protocol);
             if let Some(video) = &session.video {
@@ -42,12 +41,12 @@ impl StreamSupervisor {
     }
 
     pub(super) fn detail(&self) -> StreamDetail {
-        let now = clock::now();
+        let (now, air) = (clock::now(), &self.air.state);
         let worker = self.pipeline.as_ref().map(|pipeline| &pipeline.view.report);
         let slot = |slot: Slot| SlotDetail {
             slot,
-            live: self.air.live[slot as usize],
-            state: InputState::Absent,
+            live: air.is_live(slot),
+            state: air.input_state(slot),
             session: self
                 .admission
                 .holder(slot)
@@ -55,16 +54,19 @@ impl StreamSupervisor {
                 .map(|session| session.detail(worker, now)),
         };
         StreamDetail {
-            on_air: self.air.on_air,
+            on_air: air.on_air(),
+            shown: self.slot_of(self.pipeline.as_ref().and_then(|pipeline| pipeline.shown)),
+            hold_remaining_s: air.timer(Timer::Hold).map(|due| due.saturating_duration_since(now).as_secs_f64()),
+            alignment: worker.map(|report| report.alignment).unwrap_or_default().into(),
             slots: vec![slot(Slot::Primary), slot(Slot::Backup)],
             pipeline: self.pipeline_detail(),
             journal: self.journal.latest(JOURNAL_LINES),
-            ..StreamDetail::quiet(self.id, self.state_word(), &FailoverSpec::default())
+            ..StreamDetail::quiet(self.id, self.state_word(), &self.failover)
         }
     }
 
     fn state_word(&self) -> &'static str {
-        match (self.air.broadcasting, self.air.on_air) {
+        match (self.broadcasting, self.air.state.on_air()) {
             (true, Some(_)) => "on_air",
             (true, None) => "holding",
             (false, _) if !self.sessions.is_empty() => "waiting",

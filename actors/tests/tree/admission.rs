@@ -26,10 +26,7 @@ async fn token_first_then_state_then_slot() {
         (Publish { stream: Some(pull), ..publish(2) }, Refusal::PullStream),
         (publish(2), Refusal::SlotTaken),
         (Publish { protocol: Protocol::Srt, ..publish(2) }, Refusal::SlotTaken),
-        (
-            Publish { slot: Slot::Backup, ..publish(2) },
-            Refusal::NotSupported("backup ingest is not available yet".into()),
-        ),
+        (Publish { slot: Slot::Backup, protocol: Protocol::Srt, ..publish(2) }, Refusal::OtherProtocol),
     ];
     for (asked, refusal) in table {
         let what = format!("{asked:?}");

@@ -1,7 +1,9 @@
 //! A tree under test: what a test does to it and what it can see.
 
+#[path = "fake.rs"]
+pub mod fake;
+
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,157 +17,17 @@ use weir_actors::probe::Probe;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
 use weir_actors::token::Token;
 use weir_actors::{Door, Root, RootEnd, TreeConfig, clock};
-use weir_media::failover::{FailoverSpec, HandOver};
-use weir_media::feed::Feed;
-use weir_media::grid::Grid;
+use weir_media::access_unit::{AccessUnit, Track};
+use weir_media::failover::FailoverSpec;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
-use weir_media::pipeline::{BroadcastSpec, Pipeline, PipelineEvent, PipelineEvents, PipelineFactory};
-use weir_media::protocol::{Output, Report};
-use weir_media::time::FrameRate;
+use weir_media::time::Timestamp;
 use weir_policy::admission::Refusal;
+
+pub use self::fake::FakeFactory;
 
 pub const STREAM: StreamId = StreamId(42);
 pub const TOKEN: &str = "right";
-
-/// What a fake pipeline was told, with the time.
-pub type Calls = Arc<Mutex<Vec<(Instant, String)>>>;
-
-#[derive(Clone)]
-pub struct FakeFactory {
-    pub calls: Calls,
-    /// Where the events of each broadcast's pipeline go, oldest first; `None` when it has let go of it.
-    pub events: Arc<Mutex<Vec<Option<PipelineEvents>>>>,
-    /// Workers report and make parts.
-    pub healthy: Arc<AtomicBool>,
-    /// How many of the next `open` calls panic.
-    pub panics: Arc<AtomicU32>,
-}
-
-struct FakePipeline {
-    factory: FakeFactory,
-    number: usize,
-    workers: u32,
-    worker: Option<JoinHandle<()>>,
-}
-
-impl FakeFactory {
-    pub fn emit(&self, number: usize, event: PipelineEvent) {
-        let events = self.events.lock().unwrap()[number - 1].clone();
-        if let Some(events) = events {
-            events(event);
-        }
-    }
-
-    /// The pipeline of a broadcast lets go of its events' sink.
-    pub fn hang_up(&self, number: usize) {
-        self.events.lock().unwrap()[number - 1] = None;
-    }
-
-    pub fn seen(&self) -> Vec<String> {
-        self.calls.lock().unwrap().iter().map(|(_, call)| call.clone()).collect()
-    }
-
-    pub fn when(&self, wanted: &str) -> Option<Instant> {
-        self.calls.lock().unwrap().iter().find(|(_, call)| call == wanted).map(|(at, _)| *at)
-    }
-
-    pub fn count(&self, wanted: &str) -> usize {
-        self.seen().iter().filter(|call| *call == wanted).count()
-    }
-}
-
-impl PipelineFactory for FakeFactory {
-    fn broadcast(&self, _: BroadcastSpec, events: PipelineEvents) -> Box<dyn Pipeline> {
-        let mut all = self.events.lock().unwrap();
-        all.push(Some(events));
-        Box::new(FakePipeline { factory: self.clone(), number: all.len(), workers: 0, worker: None })
-    }
-}
-
-impl FakePipeline {
-    fn note(&self, call: String) {
-        self.factory.calls.lock().unwrap().push((clock::now(), format!("{}: {call}", self.number)));
-    }
-
-    fn end(&mut self, reason: &str, expected: bool) {
-        if let Some(worker) = self.worker.take() {
-            worker.abort();
-        }
-        self.factory.emit(self.number, PipelineEvent::Exited { reason: reason.into(), expected });
-    }
-}
-
-impl Pipeline for FakePipeline {
-    fn start(&mut self) {
-        self.note("start".into());
-        self.workers += 1;
-        let (factory, number) = (self.factory.clone(), self.number);
-        let events = move |event| factory.emit(number, event);
-        events(PipelineEvent::Started { pid: 1_000 * self.number as u32 + self.workers });
-        let healthy = Arc::clone(&self.factory.healthy);
-        self.worker = Some(actix_rt::spawn(async move {
-            let grid = Grid::new(FrameRate::whole(30));
-            let renditions = Ladder::default().renditions(1280, 720);
-            events(PipelineEvent::Output(Output { grid, renditions, audio_bitrate_kbps: 128, epoch_ns: 0 }));
-            let mut tick = tokio::time::interval(Duration::from_millis(250));
-            tick.tick().await;
-            for n in 1u64.. {
-                tick.tick().await;
-                if !healthy.load(Relaxed) {
-                    continue;
-                }
-                events(PipelineEvent::Report(Report { frames: n * 7, speed_milli: 1_000, ..Report::default() }));
-                if n == 2 {
-                    events(PipelineEvent::Playable);
-                }
-            }
-        }));
-    }
-
-    fn open(&mut self, session: SessionId, slot: Slot, _: Feed) {
-        if self.factory.panics.load(Relaxed) > 0 {
-            self.factory.panics.fetch_sub(1, Relaxed);
-            panic!("poisoned open");
-        }
-        self.note(format!("open {session} {slot}"));
-    }
-
-    fn close(&mut self, session: SessionId) {
-        self.note(format!("close {session}"));
-    }
-
-    fn prepare(&mut self, slot: Slot, decode: bool) {
-        self.note(format!("{} {slot}", if decode { "prepare" } else { "rest" }));
-    }
-
-    fn on_air(&mut self, session: Option<SessionId>, _: HandOver) {
-        self.note(session.map_or("hold".into(), |session| format!("show {session}")));
-    }
-
-    fn kill(&mut self) {
-        self.note("kill".into());
-        self.end("signal 9", false);
-    }
-
-    fn finish(&mut self) {
-        self.note("finish".into());
-        self.end("exit 0", true);
-    }
-
-    fn pid(&self) -> Option<u32> {
-        None
-    }
-}
-
-impl Drop for FakePipeline {
-    fn drop(&mut self) {
-        self.note("drop".into());
-        if let Some(worker) = self.worker.take() {
-            worker.abort();
-        }
-    }
-}
 
 /// Events with their time; can be poisoned to panic in the StreamSupervisor that records one.
 #[derive(Clone, Default)]
@@ -223,12 +85,7 @@ impl Tree {
 
     pub async fn with(config: TreeConfig, doors: Vec<Door>) -> Self {
         tokio::time::pause();
-        let factory = FakeFactory {
-            calls: Calls::default(),
-            events: Arc::default(),
-            healthy: Arc::new(AtomicBool::new(true)),
-            panics: Arc::default(),
-        };
+        let factory = FakeFactory::default();
         let (events, board) = (Events::default(), StatusBoard::default());
         let sink = Arc::new(events.clone());
         let (makers, streams) = (Arc::new(factory.clone()), vec![spec(STREAM)]);
@@ -248,6 +105,11 @@ impl Tree {
     pub async fn wire_to(&self, stream: StreamId, host: u8) -> Wire {
         let publish = Publish { stream: Some(stream), ..publish(host) };
         Wire::start(self.try_publish(publish).await.unwrap())
+    }
+
+    /// The same on the backup slot.
+    pub async fn backup(&self, host: u8) -> Wire {
+        Wire::start(self.try_publish(Publish { slot: Slot::Backup, ..publish(host) }).await.unwrap())
     }
 
     pub async fn tree(&self) -> TreeNode {
@@ -317,8 +179,11 @@ impl Wire {
         let ended = actix_rt::spawn(async move {
             let (mut flowing, mut units) = (false, 0);
             let mut tick = tokio::time::interval(Duration::from_millis(250));
-            let mut media = |grant: &Grant| {
+            let mut media = |grant: &mut Grant| {
                 units += 1;
+                let time = Timestamp::from_nanos(units as i64 * 250_000_000);
+                let data = vec![0; 100].into();
+                grant.feed.push(AccessUnit { track: Track::Video, pts: time, dts: time, keyframe: true, data });
                 let fact =
                     IngestFact::Media { at: clock::now(), bytes: units * 100, video_units: units, audio_units: 0 };
                 grant.facts.try_send(fact).is_ok()
@@ -332,7 +197,7 @@ impl Wire {
                         return Some(reason);
                     }
                     command = script.recv() => match command {
-                        Some(Cmd::Media) => { media(&grant); }
+                        Some(Cmd::Media) => { media(&mut grant); }
                         Some(Cmd::Flow) => { flowing = true; tick.reset_immediately(); }
                         Some(Cmd::Silence) => flowing = false,
                         Some(Cmd::Unpublish) => {
@@ -340,10 +205,10 @@ impl Wire {
                             let _ = grant.facts.try_send(IngestFact::Closed { reason: reason.clone() });
                             return Some(reason);
                         }
-                        Some(Cmd::Flood) => while media(&grant) {},
+                        Some(Cmd::Flood) => while media(&mut grant) {},
                         Some(Cmd::Vanish) | None => return None,
                     },
-                    _ = tick.tick(), if flowing => { media(&grant); }
+                    _ = tick.tick(), if flowing => { media(&mut grant); }
                 }
             }
         });

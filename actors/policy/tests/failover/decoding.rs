@@ -1,7 +1,7 @@
 //! What counts as media: pictures in hot standby, arrival in warm standby until it is decoded.
 
 use weir_media::id::Slot::{Backup, Primary};
-use weir_policy::failover::rule::{Action, Fact, InputState, Law, Loss, Policy, Standby, Timer};
+use weir_policy::failover::{Action, Fact, InputState, Law, Loss, Policy, Standby, Timer};
 
 use crate::script::{MS, Script, fresh, id, origin, start};
 
@@ -154,7 +154,7 @@ fn operators_see_how_an_input_is_doing() {
     let mut rule = fresh(Policy::default(), t);
     let mut state_after = |at: u64, fact: Fact| {
         rule.on_fact(fact, t + MS(at), t + MS(at));
-        rule.state().input_state(Primary, t + MS(at))
+        rule.state().input_state(Primary)
     };
     assert_eq!(state_after(0, Fact::Locked(false)), InputState::Absent);
     assert_eq!(state_after(0, Fact::Admitted(Primary, id(1))), InputState::Silent);

@@ -1,7 +1,7 @@
 //! What mode `hitless` adds: underruns and locks count towards the hold.
 
 use weir_media::id::Slot::{Backup, Primary};
-use weir_policy::failover::rule::{Action, Fact, Law, Mode, Policy};
+use weir_policy::failover::{Action, Fact, Law, Mode, Policy};
 
 use crate::script::{Script, id};
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use weir_media::id::{SessionId, Slot};
-use weir_policy::failover::rule::{Fact, Mode, Policy, Standby};
+use weir_policy::failover::{Fact, InputState, Mode, Policy, Standby};
 
 /// A tick of the oracle's time.
 pub const TICK: Duration = Duration::from_millis(7);
@@ -12,14 +12,23 @@ pub const TICK: Duration = Duration::from_millis(7);
 const SLOTS: [Slot; 2] = [Slot::Primary, Slot::Backup];
 
 /// What is true at the end of a tick.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub broadcasting: bool,
     pub live: [bool; 2],
+    /// Each slot's publisher and how its input is doing.
+    pub inputs: [(Option<SessionId>, InputState); 2],
     pub on_air: Option<Slot>,
     pub decoded: [bool; 2],
     /// The tick of primary's planned return, while it lies ahead.
     pub hold: Option<u64>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        let inputs = [(None, InputState::Absent); 2];
+        Self { broadcasting: false, live: [false; 2], inputs, on_air: None, decoded: [false; 2], hold: None }
+    }
 }
 
 /// One slot's media as it became known.
@@ -212,6 +221,7 @@ impl<'a> Oracle<'a> {
             self.seen.broadcasting = live[0] || live[1];
         }
         self.seen.live = live;
+        self.seen.inputs = SLOTS.map(|slot| self.input(slot));
         self.seen.on_air = self.law(live);
         let last = SLOTS.iter().filter_map(|slot| self.last_media(*slot)).max();
         let linger = ticks(self.policy.linger).max(stall);
@@ -220,6 +230,19 @@ impl<'a> Oracle<'a> {
         }
         self.seen.decoded = SLOTS.map(|slot| self.is_decoded(slot));
         self.seen.hold = self.return_at().filter(|at| *at > self.now);
+    }
+
+    fn input(&self, slot: Slot) -> (Option<SessionId>, InputState) {
+        let session = self.session(slot).filter(|_| self.is_open(slot)).map(|(id, _)| id);
+        let units = self.last_arrival(slot).is_some_and(|at| self.now - at < ticks(self.policy.stall));
+        let state = match (session, units) {
+            (None, _) => InputState::Absent,
+            (_, false) => InputState::Silent,
+            _ if !self.tracks[slot as usize].trusted || !self.seen.live[slot as usize] => InputState::Undecoded,
+            _ if self.decoder(slot).is_none() => InputState::Received,
+            _ => InputState::Decoding,
+        };
+        (session, state)
     }
 
     fn shows_pictures(&self, slot: Slot) -> bool {

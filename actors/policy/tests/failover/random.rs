@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use weir_media::id::{SessionId, Slot};
-use weir_policy::failover::rule::{Action, Decision, Fact, Mode, Policy, Rule, Standby, Timer};
+use weir_policy::failover::{Action, Decision, Fact, Mode, Policy, Rule, Standby, Timer};
 
 use crate::oracle::{Oracle, Seen, TICK};
 use crate::script::{fresh, start};
@@ -185,6 +185,7 @@ impl Told {
             Action::Live(slot) => seen.live[slot as usize] = true,
             Action::Lost(slot, _) => seen.live[slot as usize] = false,
             Action::OnAir(slot, _) => seen.on_air = slot,
+            Action::Input(slot, session, state) => seen.inputs[slot as usize] = (session, state),
             Action::Prepare(slot) => seen.decoded[slot as usize] = true,
             Action::Rest(slot) => seen.decoded[slot as usize] = false,
             Action::Armed(Timer::Hold, due) => seen.hold = Some(((due - t).as_nanos() / TICK.as_nanos()) as u64),

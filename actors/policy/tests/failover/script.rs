@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use weir_media::id::{SessionId, Slot};
-use weir_policy::failover::rule::{Action, Decision, Fact, Policy, Rule, State};
+use weir_policy::failover::{Action, Decision, Fact, Policy, Rule, State};
 
 pub const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -69,7 +69,7 @@ impl Script {
         self.0
     }
 
-    /// All that the rule decides up to `until`, told each fact in time and nothing else.
+    /// All that the rule decides up to `until`, told each fact in time and nothing else. Without how the inputs are doing.
     pub fn play(self, policy: Policy, until: u64) -> Vec<(u64, Action)> {
         let t = start();
         let mut rule = fresh(policy, t);
@@ -80,6 +80,7 @@ impl Script {
         decisions.extend(rule.on_timeout(t + MS(until)));
         decisions
             .into_iter()
+            .filter(|decision| !matches!(decision.action, Action::Input(..)))
             .map(|decision| (millis(t, decision), decision.action))
             .map(|(at, action)| (at, relative(t, action)))
             .collect()

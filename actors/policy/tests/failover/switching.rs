@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weir_media::id::Slot::{self, Backup, Primary};
-use weir_policy::failover::rule::{Action, Fact, Law, Loss, Mode, Policy, Rule, Standby, Timer};
+use weir_policy::failover::{Action, Fact, InputState, Law, Loss, Mode, Policy, Rule, Standby, Timer};
 
 use crate::script::{MS, Script, fresh, id, origin, start};
 
@@ -43,7 +43,8 @@ fn three_seconds_of_silence_switch_and_not_a_nanosecond_less() {
     assert_eq!(rule.deadline(), Some(t + MS(13_000)));
     assert_eq!(rule.on_timeout(t + MS(13_000) - Duration::from_nanos(1)), []);
     let actions: Vec<Action> = rule.on_timeout(t + MS(13_000)).into_iter().map(|decision| decision.action).collect();
-    assert_eq!(actions, [Action::Lost(Primary, Loss::Silent), on_air(Backup, Law::PrimaryLost)]);
+    let silent = Action::Input(Primary, Some(id(1)), InputState::Silent);
+    assert_eq!(actions, [Action::Lost(Primary, Loss::Silent), silent, on_air(Backup, Law::PrimaryLost)]);
 }
 
 #[test]
@@ -233,7 +234,7 @@ fn a_late_timer_decides_as_of_when_it_was_due_and_a_second_one_nothing() {
     let late = t + MS(500_000);
     let decided: Vec<u64> =
         rule.on_timeout(late).into_iter().map(|decision| (decision.at - t).as_millis() as u64).collect();
-    assert_eq!(decided, [13_000, 13_000, 13_500, 13_500, 13_500, 70_500, 70_500]);
+    assert_eq!(decided, [13_000, 13_000, 13_000, 13_500, 13_500, 13_500, 13_500, 70_500, 70_500]);
     assert_eq!((rule.on_timeout(late), rule.deadline()), (vec![], None));
 }
 
@@ -307,6 +308,7 @@ fn resumed(script: Script, crash: u64, back: u64, until: u64) -> Vec<(u64, Actio
         }
     }
     decisions.extend(rule.on_timeout(t + MS(until)));
+    decisions.retain(|decision| !matches!(decision.action, Action::Input(..)));
     decisions.into_iter().map(|decision| ((decision.at - t).as_millis() as u64, decision.action)).collect()
 }
 

@@ -66,6 +66,10 @@ where
     /// Runs to the end: tells the encoder why, if it does not know, then the actor.
     pub async fn run(mut self) {
         let reason = self.receive().await;
+        if self.unreported {
+            // When the last picture came is what the stream's stall counts from. If nobody listens, nothing is lost.
+            let _ = self.report_media();
+        }
         tracing::info!(session = %self.grant.session, stream = %self.grant.stream, slot = %self.grant.slot, %reason,
             bytes = self.bytes, video_units = self.video_units, audio_units = self.audio_units, "RTMP publisher gone");
         let Self { mut wire, grant: Grant { feed, facts, .. }, .. } = self;

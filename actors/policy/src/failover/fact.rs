@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use weir_media::id::{SessionId, Slot};
 
-use super::{Law, Loss, Policy};
+use super::{InputState, Law, Loss, Policy};
 
 /// Something that became true. What is told of a session that no slot holds (any more) is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Decision {
 pub enum Action {
     /// Media came where no broadcast was: one begins.
     Begin,
+    /// The slot has this publisher, and its input is doing so.
+    Input(Slot, Option<SessionId>, InputState),
     /// The slot is live.
     Live(Slot),
     /// The slot is not live any more.

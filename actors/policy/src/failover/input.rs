@@ -37,6 +37,18 @@ pub enum InputState {
     Decoding,
 }
 
+impl fmt::Display for InputState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "nobody is connected",
+            Self::Silent => "connected, no video arrives",
+            Self::Undecoded => "video arrives and does not decode yet",
+            Self::Received => "video arrives and is not decoded",
+            Self::Decoding => "video arrives and decodes",
+        })
+    }
+}
+
 /// Why a slot is not live any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -190,6 +202,16 @@ impl Input {
     /// When it is lost if nothing more comes; `None` if it already is.
     pub fn lost_at(&self, stall: Duration) -> Option<Instant> {
         self.last_media.filter(|_| self.live).map(|at| at + stall)
+    }
+
+    /// When no video has come for `stall`, if it comes now.
+    pub fn silent_at(&self, stall: Duration) -> Option<Instant> {
+        self.session.as_ref().filter(|session| session.open)?.last_arrival.map(|at| at + stall)
+    }
+
+    /// Who is connected.
+    pub fn publisher(&self) -> Option<SessionId> {
+        self.session.as_ref().filter(|session| session.open).map(|session| session.id)
     }
 
     pub fn last_media(&self) -> Option<Instant> {
