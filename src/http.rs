@@ -164,6 +164,7 @@ fn operations() -> impl HttpServiceFactory {
                 .route(web::get().to(ops::failover::get))
                 .route(web::patch().to(ops::failover::patch)),
         )
+        .service(resource("/streams/{id}/on_air", "POST").route(web::post().to(ops::on_air::choose)))
         .service(resource("/streams/{id}/journal", "GET").route(web::get().to(ops::journal::journal)))
         .service(resource("/streams/{id}/reset_push_token", "POST").route(web::post().to(ops::reset_push_token)))
         .default_service(web::to(nothing_here))

@@ -6,11 +6,13 @@ use actix::{Addr, Handler, Message};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 use weir_actors::Root;
-use weir_actors::control::{ClosedSession, GetJournal, GetStream, GetTree, PutStream, RemoveStream, StreamSpec};
+use weir_actors::control::{
+    ChooseSlot, ClosedSession, GetJournal, GetStream, GetTree, NotLive, PutStream, RemoveStream, StreamSpec,
+};
 use weir_actors::journal::JournalReader;
 use weir_actors::probe::Probe;
 use weir_actors::status::{StreamDetail, TreeNode};
-use weir_media::id::StreamId;
+use weir_media::id::{Slot, StreamId};
 
 /// The tree does not answer: it is going down, or its root is being replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +37,8 @@ pub trait Tree: Send + Sync {
     fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>>;
     /// [`GetJournal`].
     fn journal(&self, id: StreamId) -> Answer<'_, Option<JournalReader>>;
+    /// [`ChooseSlot`].
+    fn choose_slot(&self, id: StreamId, slot: Option<Slot>) -> Answer<'_, Option<Result<(), NotLive>>>;
 }
 
 impl Tree for Addr<Root> {
@@ -64,6 +68,10 @@ impl Tree for Addr<Root> {
 
     fn journal(&self, id: StreamId) -> Answer<'_, Option<JournalReader>> {
         ask(self, GetJournal(id))
+    }
+
+    fn choose_slot(&self, id: StreamId, slot: Option<Slot>) -> Answer<'_, Option<Result<(), NotLive>>> {
+        ask(self, ChooseSlot { stream: id, slot })
     }
 }
 

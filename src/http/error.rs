@@ -31,6 +31,9 @@ pub enum ApiError {
     /// No such thing; the text names it.
     #[error("{0}")]
     NotFound(String),
+    /// Not possible as things are now; the text says why. Operators only.
+    #[error("{0}")]
+    Conflict(String),
     /// The resource has other methods.
     #[error("this resource takes {0}")]
     MethodNotAllowed(&'static str),
@@ -70,6 +73,7 @@ impl ResponseError for ApiError {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) | Self::FeatureDisabled => StatusCode::UNPROCESSABLE_ENTITY,

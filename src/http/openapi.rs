@@ -24,6 +24,7 @@ use super::{health, ops, process, quality_sets, streams};
         ops::stream,
         ops::failover::get,
         ops::failover::patch,
+        ops::on_air::choose,
         ops::journal::journal,
         ops::reset_push_token,
         health::healthz,

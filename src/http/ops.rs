@@ -4,6 +4,7 @@
 pub mod failover;
 pub mod follow;
 pub mod journal;
+pub mod on_air;
 
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use weir_actors::journal::{JournalEvent, TimerState};
 use weir_media::id::Slot;
-use weir_policy::failover::rule::Timer;
+use weir_policy::failover::Timer;
 
 use super::api_server::{ApiServer, KEY};
 use super::events::Events;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use weir::config::Config;
 use weir_actors::heartbeat::Heartbeat;
+use weir_media::id::Slot;
 
 use super::api_server::ApiServer;
 
@@ -89,4 +90,28 @@ fn a_stream_tells_its_failover_before_anything_is_pushed() {
     for (field, value) in expected.as_object().unwrap() {
         assert_eq!(&detail[field], value, "{field}");
     }
+}
+
+#[test]
+fn an_operator_chooses_what_is_on_air_among_live_slots() {
+    let server = ApiServer::start();
+    let id = server.create(&json!({"name": "a"}))["id"].clone();
+    let path = format!("/ops/streams/{id}/on_air");
+    let choose = |slot: Value| server.call("POST", &path, &json!({ "slot": slot }));
+    let (status, answer) = choose(json!("backup"));
+    assert_eq!(status, 409, "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("the backup slot is not live"), "{answer}");
+    *server.live.lock().unwrap() = vec![Slot::Primary, Slot::Backup];
+    assert_eq!(choose(json!("backup")), (200, json!({"id": id, "slot": "backup"})));
+    assert_eq!(choose(json!("primary")).0, 200);
+    assert_eq!(choose(Value::Null), (200, json!({"id": id, "slot": null})));
+    assert_eq!(*server.chosen.lock().unwrap(), [Some(Slot::Backup), Some(Slot::Primary), None]);
+    for wrong in [json!({}), json!({"slot": "third"}), json!({"slot": true}), json!({"slot": "backup", "at": 1})] {
+        let (status, answer) = server.call("POST", &path, &wrong);
+        assert_eq!(status, 422, "{wrong}: {answer}");
+        assert!(answer["errors"].is_object(), "{answer}");
+    }
+    assert_eq!(server.chosen.lock().unwrap().len(), 3, "nothing wrong reached the tree");
+    assert_eq!(server.call("POST", "/ops/streams/99/on_air", &json!({"slot": null})).0, 404);
+    assert_eq!(server.call("GET", &path, &Value::Null).0, 405);
 }

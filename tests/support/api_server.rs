@@ -16,7 +16,7 @@ use weir::http::{Api, guard_plain, routes, trace};
 use weir::shelf::{NumberStore, Reservation, Shelf};
 use weir::store::Store;
 use weir::tree::{Answer, Tree};
-use weir_actors::control::{ClosedSession, StreamSpec};
+use weir_actors::control::{ClosedSession, NotLive, StreamSpec};
 use weir_actors::heartbeat::Heartbeat;
 use weir_actors::journal::{Journal, JournalReader};
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
@@ -37,6 +37,8 @@ struct FakeTree {
     told: Told,
     took: Arc<Mutex<Option<Duration>>>,
     journals: Journals,
+    live: Arc<Mutex<Vec<Slot>>>,
+    chosen: Arc<Mutex<Vec<Option<Slot>>>>,
 }
 
 impl Tree for FakeTree {
@@ -94,6 +96,15 @@ impl Tree for FakeTree {
         let reader = self.journals.lock().unwrap().get(&id).map(Journal::reader);
         Box::pin(async move { Ok(reader) })
     }
+
+    fn choose_slot(&self, id: StreamId, slot: Option<Slot>) -> Answer<'_, Option<Result<(), NotLive>>> {
+        let known = self.journals.lock().unwrap().contains_key(&id);
+        let refused = slot.filter(|slot| !self.live.lock().unwrap().contains(slot));
+        if known && refused.is_none() {
+            self.chosen.lock().unwrap().push(slot);
+        }
+        Box::pin(async move { Ok(known.then_some(refused.map_or(Ok(()), |slot| Err(NotLive(slot))))) })
+    }
 }
 
 struct NoNumbers;
@@ -111,6 +122,10 @@ pub struct ApiServer {
     /// How long the fake session takes to close; `None` means that it does not.
     pub took: Arc<Mutex<Option<Duration>>>,
     pub journals: Journals,
+    /// Slots that may be chosen.
+    pub live: Arc<Mutex<Vec<Slot>>>,
+    /// Slots that were, in order.
+    pub chosen: Arc<Mutex<Vec<Option<Slot>>>>,
     dir: PathBuf,
     agent: ureq::Agent,
 }
@@ -133,6 +148,7 @@ impl ApiServer {
         config.data.dir = dir.clone();
         let tree = FakeTree { took: Arc::new(Mutex::new(Some(Duration::from_millis(7)))), ..FakeTree::default() };
         let (told, took, journals) = (tree.told.clone(), tree.took.clone(), tree.journals.clone());
+        let (live, chosen) = (tree.live.clone(), tree.chosen.clone());
         let (board, ip) = (StatusBoard::default(), ip.to_owned());
         let (started, waiting) = mpsc::channel();
         let seen = board.clone();
@@ -164,7 +180,7 @@ impl ApiServer {
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .into();
-        Self { address, board, readiness, told, took, journals, dir, agent }
+        Self { address, board, readiness, told, took, journals, live, chosen, dir, agent }
     }
 
     /// Status and body text of a request with these headers.
