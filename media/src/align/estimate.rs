@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::correlate::Correlator;
-use super::likeness::{Likeness, likeness};
+use super::likeness::likeness;
 use super::tap::RATE;
 
 /// Least level within the band: -70 dBFS. Below is dither, or a muted encoder.
@@ -96,7 +96,8 @@ pub fn estimate(correlator: &mut Correlator, a: &[f32], b: &[f32], range: usize)
     if peak.second > HIGHEST_SECOND * peak.height {
         return Err(Refusal::Ambiguous);
     }
-    let Some(Likeness { value, drift }) = likeness(a, b, peak.lag) else { return Err(Refusal::Quiet) };
+    let Some(found) = likeness(a, b, peak.lag) else { return Err(Refusal::Quiet) };
+    let value = found.value;
     let alike = value >= LEAST_LIKENESS;
     if !alike {
         return Err(Refusal::Different);
@@ -105,7 +106,8 @@ pub fn estimate(correlator: &mut Correlator, a: &[f32], b: &[f32], range: usize)
     if peak.others.iter().any(as_alike) {
         return Err(Refusal::Ambiguous);
     }
-    Ok(Match { lag: interpolate(correlator, peak.lag), drift, likeness: value.min(1.0), prominence: peak.prominence })
+    let (beside, drift) = found.line();
+    Ok(Match { lag: peak.lag as f64 + beside, drift, likeness: value.min(1.0), prominence: peak.prominence })
 }
 
 /// The highest peak of a correlation, and what stands beside it.
@@ -144,12 +146,4 @@ impl Peak {
         let others = cells.iter().take(OTHER_PEAKS).map(|cell| cell.1).collect();
         Self { lag, height, prominence: f64::from(height) / (energy / count).sqrt(), second, others }
     }
-}
-
-/// The top of the parabola through a peak and its neighbours.
-fn interpolate(correlator: &Correlator, lag: i64) -> f64 {
-    let [before, top, after] = [-1, 0, 1].map(|step| f64::from(correlator.at(lag + step)));
-    let bend = before - 2.0 * top + after;
-    let shift = if bend < 0.0 { (before - after) / (2.0 * bend) } else { 0.0 };
-    lag as f64 + shift.clamp(-0.5, 0.5)
 }

@@ -9,17 +9,21 @@ use super::tap::RATE;
 const SLACK: i64 = RATE as i64 * 3 / 2_000;
 /// Parts of the overlap.
 const QUARTERS: i64 = 4;
+/// Parts of a sample that a lag is told to when drift is measured.
+const FINE: i64 = 8;
 
 /// A quarter below this part of the loudest one's energy is a pause, -40 dB: it says nothing.
 const PAUSE: f64 = 1e-4;
 
 /// The likeness of two windows at one lag.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Likeness {
     /// Mean of the quarters' normalised correlations, -1 to 1; 1 is the same waveform at any level.
     pub value: f64,
-    /// Samples by which the lag grows per sample: the clocks' drift.
-    pub drift: f64,
+    /// Those that have sound, and which they are.
+    quarters: Vec<(i64, Quarter)>,
+    /// Their length, samples.
+    quarter: i64,
 }
 
 /// Compares `b[k + lag]` with `a[k]` wherever both are. `None` when the overlap is too short, or less than two quarters of it
@@ -37,26 +41,57 @@ pub fn likeness(a: &[f32], b: &[f32], lag: i64) -> Option<Likeness> {
     let loudest = |side: usize| quarters.iter().map(|quarter| quarter.energies[side]).fold(0.0, f64::max);
     let pauses = [0, 1].map(|side| PAUSE * loudest(side));
     let sounds = |quarter: &Quarter| quarter.energies.iter().zip(pauses).any(|(energy, pause)| *energy > pause);
-    let sounding: Vec<(f64, &Quarter)> = quarters
-        .iter()
-        .enumerate()
-        .filter(|(_, quarter)| sounds(quarter))
-        .map(|(k, quarter)| (k as f64, quarter))
-        .collect();
-    if sounding.len() < 2 {
+    let quarters: Vec<(i64, Quarter)> = (0..).zip(quarters).filter(|(_, quarter)| sounds(quarter)).collect();
+    if quarters.len() < 2 {
         return None;
     }
-    let mean = |of: &dyn Fn(&(f64, &Quarter)) -> f64| sounding.iter().map(of).sum::<f64>() / sounding.len() as f64;
-    let middle = mean(&|(k, _)| *k);
-    let slope = mean(&|(k, quarter)| (k - middle) * quarter.moved as f64) / mean(&|(k, _)| (k - middle).powi(2));
-    Some(Likeness { value: mean(&|(_, quarter)| quarter.value), drift: slope / quarter as f64 })
+    let value = quarters.iter().map(|(_, quarter)| quarter.best()).sum::<f64>() / quarters.len() as f64;
+    Some(Likeness { value, quarters, quarter })
 }
 
-/// A part of a, and what it is most like nearby in b.
+impl Likeness {
+    /// What is to be added to the lag in the middle of the overlap, samples, and by how much it grows per sample, the clocks' drift: of all
+    /// straight lines that along which the quarters are most alike. A peak of the correlation lies where the sound is loudest instead.
+    /// A quarter alone can be most like b at any lag, where other sound covers the common one; then its likeness varies little, and so
+    /// it has little say.
+    pub fn line(&self) -> (f64, f64) {
+        let most = FINE * SLACK;
+        let fine = |quarter: &Quarter| (-most..=most).map(|lag| quarter.at(lag)).collect::<Vec<f64>>();
+        // Twice a quarter's distance from the middle of the overlap, in quarters: -3, -1, 1, 3.
+        let curves: Vec<_> = self.quarters.iter().map(|(k, quarter)| (2 * k - QUARTERS + 1, fine(quarter))).collect();
+        let along = |start: i64, slope: i64| {
+            curves.iter().map(|(k, curve)| curve[((start + slope * k).clamp(-most, most) + most) as usize]).sum::<f64>()
+        };
+        let steepest = most / (QUARTERS - 1);
+        let best = |slope: i64| (-most..=most).map(|start| along(start, slope)).fold(f64::MIN, f64::max);
+        let bests: Vec<f64> = (-steepest..=steepest).map(best).collect();
+        // From the flattest outwards: of lines that are as good, it stays.
+        let outwards = (1..=steepest).flat_map(|slope| [slope, -slope]);
+        let of = |slope: i64| bests[(slope + steepest) as usize];
+        let chosen = outwards.fold(0, |chosen, slope| if of(slope) > of(chosen) { slope } else { chosen });
+        let refined = match chosen.abs() < steepest {
+            true => chosen as f64 + summit([-1, 0, 1].map(|step| of(chosen + step))),
+            false => chosen as f64,
+        };
+        let higher = |best: i64, start: i64| if along(start, chosen) > along(best, chosen) { start } else { best };
+        let start = (-most..=most).fold(0, higher);
+        let start = start as f64 + summit([-1, 0, 1].map(|step| along(start + step, chosen)));
+        (start / FINE as f64, 2.0 * refined / (FINE * self.quarter) as f64)
+    }
+}
+
+/// Where the top of the parabola through three values lies beside the middle one, -0.5 to 0.5; 0 where they do not bend down.
+fn summit([before, top, after]: [f64; 3]) -> f64 {
+    let bend = before - 2.0 * top + after;
+    let shift = if bend < 0.0 { (before - after) / (2.0 * bend) } else { 0.0 };
+    shift.clamp(-0.5, 0.5)
+}
+
+/// A part of a, and how alike b is at each lag nearby.
+#[derive(Clone, Debug, PartialEq)]
 struct Quarter {
-    value: f64,
-    /// Samples from where it was looked for.
-    moved: i64,
+    /// Normalised correlations, from -[`SLACK`] to [`SLACK`].
+    alike: [f64; 2 * SLACK as usize + 1],
     energies: [f64; 2],
 }
 
@@ -65,16 +100,24 @@ impl Quarter {
         let shifted = |moved: i64| &b[(start + moved) as usize..][..reference.len()];
         let energy = |x: &[f32]| f64::from(dot(x, x));
         let energies = [energy(reference), energy(shifted(0))];
-        let mut best = Self { value: f64::MIN, moved: 0, energies };
-        for moved in -SLACK..=SLACK {
-            let other = shifted(moved);
+        let alike = std::array::from_fn(|k| {
+            let other = shifted(k as i64 - SLACK);
             let norm = (energies[0] * energy(other)).sqrt();
-            let value = if norm > 0.0 { f64::from(dot(reference, other)) / norm } else { 0.0 };
-            if value > best.value {
-                best = Self { value, moved, energies };
-            }
-        }
-        best
+            if norm > 0.0 { f64::from(dot(reference, other)) / norm } else { 0.0 }
+        });
+        Self { alike, energies }
+    }
+
+    fn best(&self) -> f64 {
+        self.alike.iter().copied().fold(f64::MIN, f64::max)
+    }
+
+    /// Likeness at so many [`FINE`] parts of a sample, by cubic interpolation.
+    fn at(&self, fine: i64) -> f64 {
+        let known = |k: i64| self.alike[(k + SLACK).clamp(0, 2 * SLACK) as usize];
+        let (whole, t) = (fine.div_euclid(FINE), fine.rem_euclid(FINE) as f64 / FINE as f64);
+        let [a, b, c, d] = [-1, 0, 1, 2].map(|step| known(whole + step));
+        b + 0.5 * t * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d + t * (3.0 * (b - c) + d - a)))
     }
 }
 
@@ -129,7 +172,7 @@ mod tests {
             let rate = 1.0 + ppm * 1e-6;
             let b = window(-32_000.0 * rate, rate);
             let found = likeness(&a, &b, 0).unwrap();
-            assert!(found.value > 0.9 && (found.drift * 1e6 + ppm).abs() < 30.0, "{ppm}: {found:?}");
+            assert!(found.value > 0.9 && (found.line().1 * 1e6 + ppm).abs() < 30.0, "{ppm}: {found:?}");
         }
     }
 

@@ -1,9 +1,9 @@
 //! From single measurements to an alignment that can be relied on.
 //!
 //! ```text
-//! searching ──match──▶ candidate ──match that agrees──▶ locked
-//!     ▲                    │                              │ 3 in a row against it, 120 s unconfirmed,
-//!     └──────refusal───────┘◀───────────match─────── lost ◀┘ or a timeline broke
+//! searching ──match──▶ candidate ──1 s of matches that agree──▶ locked
+//!     ▲                    │                                      │ 3 in a row against it, 120 s unconfirmed,
+//!     └──────refusal───────┘◀───────────match─────────────── lost ◀┘ or a timeline broke
 //! ```
 //!
 //! A locked pair follows what agrees with it. A match elsewhere, or windows that speak against a common programme, must
@@ -14,6 +14,8 @@ use super::follow::Line;
 
 /// Matches this near agree, nanoseconds: 4 ms.
 const TOLERANCE: i64 = 4_000_000;
+/// How far apart the first and the last of the matches that make a lock are at least, nanoseconds: 1 s, less what blocks are long.
+const CONFIRMING: i64 = 900_000_000;
 /// Contradictions in a row that end a lock.
 const CONTRADICTIONS: u32 = 3;
 /// Longest time without a match that a lock stands, nanoseconds of sound. Drift is known to 30 ppm by then: 4 ms.
@@ -77,7 +79,8 @@ impl Alignment {
 #[derive(Debug, Default)]
 pub struct Lock {
     state: State,
-    candidate: Option<Offset>,
+    /// The first of the matches that agree, and when its windows ended.
+    candidate: Option<(i64, Offset)>,
     contradictions: u32,
     agreed: bool,
     number: u32,
@@ -110,12 +113,20 @@ impl Lock {
     }
 
     fn search(&mut self, now: i64, verdict: Result<Offset, Refusal>) -> State {
-        let before = std::mem::replace(&mut self.candidate, verdict.ok());
-        let Some(found) = self.candidate else {
+        let Ok(found) = verdict else {
+            self.candidate = None;
             return if self.state == State::Lost { State::Lost } else { State::Searching };
         };
-        if before.is_none_or(|before| (before.nanos - found.nanos).abs() > TOLERANCE) {
-            return State::Candidate;
+        match self.candidate {
+            Some((since, first)) if (first.nanos - found.nanos).abs() <= TOLERANCE => {
+                if now - since < CONFIRMING {
+                    return State::Candidate;
+                }
+            }
+            _ => {
+                self.candidate = Some((now, found));
+                return State::Candidate;
+            }
         }
         self.candidate = None;
         self.contradictions = 0;
@@ -184,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn two_matches_in_a_row_that_agree_lock() {
+    fn matches_that_agree_for_a_second_lock() {
         let verdicts = [Ok(0), Err(Refusal::Weak), Ok(0), Ok(5 * MS), Ok(2 * MS)];
         let expected = ["candidate", "searching", "candidate", "candidate", "locked"];
         assert_eq!(states(&mut Lock::default(), verdicts), expected);
