@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::encoders::Encoder;
 use super::pair::Pair;
 use super::sounds::{RATE, Random, Sound};
 use super::{ERROR_MS, LAG, LEAD, LOCK_SECONDS};
 
 /// Codec, bit rate, sample rate, channels. MP4 says how much priming a decoder takes off.
-const CODECS: [[&str; 4]; 5] = [
+pub const CODECS: [[&str; 4]; 5] = [
     ["aac", "128k", "48000", "2"],
     ["aac", "64k", "44100", "2"],
     ["aac", "32k", "32000", "1"],
@@ -22,13 +23,14 @@ fn ffmpeg(args: &[&str]) {
     assert!(status.unwrap().success(), "ffmpeg {args:?}");
 }
 
-fn coded(programme: &[f32], [codec, rate, samples, channels]: [&str; 4], folder: &Path) -> Vec<[f32; 2]> {
+/// The sound as it is after this codec, by way of files in `folder`.
+pub fn coded(sound: &[[f32; 2]], [codec, rate, samples, channels]: [&str; 4], folder: &Path) -> Vec<[f32; 2]> {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-    let raw: Vec<u8> = programme.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let raw: Vec<u8> = sound.iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
     fs::write(folder.join("in.f32"), raw).unwrap();
     let (input, file, output) = (path("in.f32"), path("coded.mp4"), path("out.f32"));
-    let raw_mono = ["-f", "f32le", "-ar", "48000", "-ac", "1", "-i", &input];
-    ffmpeg(&[&raw_mono[..], &["-c:a", codec, "-b:a", rate, "-ar", samples, "-ac", channels, &file]].concat());
+    let raw = ["-f", "f32le", "-ar", "48000", "-ac", "2", "-i", &input];
+    ffmpeg(&[&raw[..], &["-c:a", codec, "-b:a", rate, "-ar", samples, "-ac", channels, &file]].concat());
     ffmpeg(&["-i", &file, "-f", "f32le", "-ar", "48000", "-ac", "2", &output]);
     let decoded = fs::read(folder.join("out.f32")).unwrap();
     let sample = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap());
@@ -46,7 +48,7 @@ fn real_codecs_lock_in_time_and_right() {
     {
         for codec in CODECS {
             let mut random = Random::new(800 + seed as u64);
-            let programme = sound.make(32.0, &mut random);
+            let programme = Encoder::Clean.pass(&sound.make(32.0, &mut random), &mut random);
             let lag = (random.range(-LAG, LAG) * RATE as f64) as i64;
             let a = coded(&programme[LEAD..LEAD + 20 * RATE], CODECS[0], &folder);
             let b = coded(&programme[(LEAD as i64 - lag) as usize..][..20 * RATE], codec, &folder);
