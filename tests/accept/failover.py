@@ -14,7 +14,7 @@ import browser
 import probe
 from failover_reading import holds, silences, switches, sync
 from failover_rig import REFERENCE_BACK, REFERENCE_OUT, Rig, gaps, hold_setting
-from failover_sources import SHORT_SECONDS, other_backup, primary
+from failover_sources import LONG_SECONDS, SHORT_SECONDS, other_backup, primary
 from output import AAC_FRAME
 from report import ROOT, Failed, Figure, at_most, empty, equal, pressure, within
 from server import binary
@@ -40,7 +40,7 @@ def failover_checker(short):
 
 def failover_default(short):
     """The primary killed and started again, default times: manifests, the law's instants, the recording, sound and picture."""
-    return killed_and_back("failover_default", primary(), other_backup(), "", HOLD, KILL_AT, AWAY, AFTER)
+    return killed_and_back("failover_default", primary(LONG_SECONDS), other_backup(LONG_SECONDS), "", HOLD, KILL_AT, AWAY, AFTER)
 
 
 def failover(short):
@@ -83,13 +83,15 @@ def recording_figures(rig):
     where = [shown[index].at for index in switches(shown)]
     slots = [picture.slot for picture in shown if picture.slot]
     order = slots[:1] + [shown[index].slot for index in switches(shown)]
-    held = max(holds(shown), key=lambda held: held.times, default=None)
+    begun = next((index for index, picture in enumerate(shown) if picture.slot), len(shown))
+    held = max(holds(shown[begun:]), key=lambda held: held.times, default=None)
     spacing = [f"picture: {fault}" for fault in video.faults_of_order() + video.faults_of_spacing(Fraction(1, FPS))]
     spacing += [f"sound: {fault}" for fault in audio.faults_of_order() + audio.faults_of_spacing(AAC_FRAME)]
     figures = [
         empty("ffmpeg error lines, the whole recording", [line for path in rig.files for line in probe.decode_faults(["-i", path], 120)]),
         empty("packets that are not exactly spaced", spacing),
-        empty("pictures without a code", [f"{picture.at:.3f} s" for picture in shown if picture.slot is None]),
+        Figure("pictures without a code before the first one with it", str(begun)),
+        empty("pictures without a code after that", [f"{picture.at:.3f} s" for picture in shown[begun:] if picture.slot is None]),
         equal("slots in the recording, in order", ", ".join(order), ", ".join(EXPECTED)),
         Figure("longest held picture", f"{held.times / FPS:.2f} s" if held else "none"),
         Figure("longest silence", f"{max((seconds for _, seconds in silences(sound.samples)), default=0):.2f} s"),

@@ -215,7 +215,9 @@ class Pusher:
         gop = self.source.gop
         at = max(0, math.ceil((time.monotonic() + LEAD - programme - late) / gop)) * gop
         self.tap.gate = programme + at + late
-        self.encoder = Encoder(["-re", "-ss", at, "-i", self.source.path(), "-c", "copy", "-f", "flv", self.tap.url])
+        # A seek to the very beginning would lose it: what was read to know the streams is thrown away then.
+        seek = ["-ss", at] if at else []
+        self.encoder = Encoder(["-re", *seek, "-i", self.source.path(), "-c", "copy", "-copypriorss", 0, "-f", "flv", self.tap.url])
         wait_until(f"picture of {self.source.name}", 15, lambda: len(self.tap.first) > begun or self.is_over(), every=0.005)
         return self.tap.first[-1]
 

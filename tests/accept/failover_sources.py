@@ -1,8 +1,8 @@
 """The programme that both encoders send, made once by ffmpeg and kept in `.accept/media`.
 
 Each picture carries its number as a bar code, counted in the encoder's own frames, and the bit that tells the backup's pictures.
-Every 2 s it is white for three frames and there is a beep, each at a pitch of its own, or a programme would look like itself 2 s
-later. Under the beeps lies modulated noise, by which two encoders' programmes can be aligned.
+Every 2 s it is white for three frames and there is a beep, a burst of noise: pure tones would be most of the sound, and by those
+no two programmes can be aligned. Under the beeps lies modulated noise; nothing in it comes again.
 """
 
 import collections
@@ -68,11 +68,11 @@ class Encoded:
             f"drawtext=fontfile={FONT}:fontsize=h/12:fontcolor=white:box=1:boxcolor=black:x=20:y=20:"
             f"text='{self.label or ('Backup' if self.backup else 'Primary')} %{{pts\\:hms}} %{{frame_num}}',"
             f"drawbox=color=white:t=fill:enable='lt(mod(n,{marks}),{FLASH_FRAMES})'," + barcode.drawn(self.width, self.height, f"n+{self.bit}"))
-        pitch = f"(600+90*mod({7 + self.programme}*floor(t/{FLASH_EVERY}),23))"
         sound = (
             f"anoisesrc=color=pink:amplitude=1:seed={self.programme}:sample_rate=48000,aformat=sample_fmts=dblp,"
             f"aeval='{BED}*val(0)*({SWELL})'[bed];"
-            f"aevalsrc='0.6*sin(2*PI*{pitch}*t)*lt(mod(t,{FLASH_EVERY}),{BEEP_SECONDS})':s=48000[beep];"
+            f"anoisesrc=color=white:amplitude=1:seed={100 + self.programme}:sample_rate=48000,aformat=sample_fmts=dblp,"
+            f"aeval='0.6*val(0)*lt(mod(t,{FLASH_EVERY}),{BEEP_SECONDS})'[beep];"
             f"[bed][beep]amix=inputs=2:normalize=0,aresample={self.sample_rate},pan=stereo|c0=c0|c1=c0[sound]")
         return [
             "ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", picture, "-filter_complex", sound, "-map", "0:v", "-map", "[sound]",
@@ -105,7 +105,7 @@ def cts(body):
     return int.from_bytes(body[2:5], "big", signed=True)
 
 
-SECONDS, SHORT_SECONDS = 140, 60
+LONG_SECONDS, SECONDS, SHORT_SECONDS = 130, 80, 45
 
 
 def primary(seconds=SECONDS):
