@@ -2,8 +2,9 @@
 //!
 //! Writing: a block whose timestamp is within [`TOLERANCE`] of where the last one ended is simply appended (containers round to a
 //! millisecond), and a skew that stays is worked off by single samples; a hole becomes silence, an overlap is cut away.
-//! Reading: the reader walks on sample by sample even where nothing is there; a wish that is off by less than
-//! [`TOLERANCE`] is approached one sample per block, so nothing jumps on air; a larger one is a jump.
+//! Reading: the reader walks on sample by sample even where nothing is there; a wish that is off by less than [`TOLERANCE`] is approached
+//! by playing up to one part in [`SLEW`] faster or slower, so nothing jumps on air; a larger one is a jump. Who only passes by, and
+//! is not heard, is always where it wishes.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -17,8 +18,8 @@ pub type Sample = [f32; 2];
 const TOLERANCE: i64 = SAMPLE_RATE as i64 / 25;
 /// 1 ms: a smaller error is not corrected.
 const DEAD_ZONE: i64 = SAMPLE_RATE as i64 / 1_000;
-/// Samples that stay behind the reader, who steps back by one per block when the clock slows down.
-const READ_AGAIN: i64 = 16;
+/// Sound is played at most this part faster or slower: 5 ms a second, which nobody hears.
+const SLEW: i64 = 200;
 /// 5 ms: a skew of timestamps against the sample count that is worth correcting.
 const SKEW: i64 = SAMPLE_RATE as i64 / 200;
 /// Longest hole that is filled; after a longer one the ring starts afresh.
@@ -99,23 +100,41 @@ impl AudioRing {
     /// Returns which part of `out` is there.
     pub fn read(&mut self, wish: i64, out: &mut [Sample]) -> Range<usize> {
         out.fill([0.0; 2]);
-        let cursor = match self.cursor {
-            Some(cursor) if (wish - cursor).abs() <= DEAD_ZONE => cursor,
-            Some(cursor) if (wish - cursor).abs() <= TOLERANCE => cursor + (wish - cursor).signum(),
-            _ => wish,
+        let len = out.len() as i64;
+        let (cursor, slew) = match self.cursor {
+            Some(cursor) if len > 0 && (wish - cursor).abs() <= DEAD_ZONE => (cursor, 0),
+            Some(cursor) if len > 0 && (wish - cursor).abs() <= TOLERANCE => {
+                let most = (len / SLEW).max(1);
+                (cursor, (wish - cursor).clamp(-most, most))
+            }
+            _ => (wish, 0),
         };
-        let after = cursor + out.len() as i64;
+        let after = cursor + len + slew;
         let from = (self.first - cursor).clamp(0, out.len() as i64) as usize;
         let to = (self.first + self.samples.len() as i64 - cursor).clamp(from as i64, out.len() as i64) as usize;
         let skip = (cursor - self.first).max(0) as usize;
-        for (target, sample) in out[from..to].iter_mut().zip(self.samples.iter().skip(skip)) {
-            *target = *sample;
+        if slew == 0 {
+            for (target, sample) in out[from..to].iter_mut().zip(self.samples.iter().skip(skip)) {
+                *target = *sample;
+            }
+        } else {
+            let pace = (len + slew) as f32 / len as f32;
+            for (i, target) in out[from..to].iter_mut().enumerate() {
+                *target = self.between(skip as f32 + i as f32 * pace);
+            }
         }
-        let used = (after - READ_AGAIN - self.first).clamp(0, self.samples.len() as i64);
+        let used = (after - self.first).clamp(0, self.samples.len() as i64);
         self.samples.drain(..used as usize);
         self.first += used;
         self.cursor = Some(after);
         from..to
+    }
+
+    /// The sound between two samples; behind the last one, that one.
+    fn between(&self, place: f32) -> Sample {
+        let at = |n: usize| self.samples.get(n).or(self.samples.back()).copied().unwrap_or_default();
+        let (before, after, share) = (at(place as usize), at(place as usize + 1), place.fract());
+        [0, 1].map(|channel| before[channel] + (after[channel] - before[channel]) * share)
     }
 }
 
@@ -179,27 +198,39 @@ mod tests {
     }
 
     #[test]
-    fn a_small_change_of_the_clock_is_approached_one_sample_per_block() {
-        let mut ring = AudioRing::default();
-        ring.write(0, &ramp(0, 48_000));
-        let mut out = vec![[0.0; 2]; 100];
-        ring.read(0, &mut out);
-        ring.read(100 + 96, &mut out);
-        assert_eq!(out[0][0], 101.0);
-        ring.read(200 + 4_800, &mut out);
-        assert_eq!(out[0][0], 5_000.0);
+    fn a_small_change_of_the_clock_is_approached_by_the_pace_and_a_large_one_at_once() {
+        for change in [960, -960] {
+            let mut ring = AudioRing::default();
+            ring.write(0, &ramp(0, 480_000));
+            let mut out = vec![[0.0; 2]; 1_600];
+            let (mut last, mut blocks) = (None, 0);
+            ring.read(1_600, &mut out);
+            for block in 2..200 {
+                let wish = block * 1_600 + change;
+                assert_eq!(ring.read(wish, &mut out), 0..1_600);
+                // A ramp: each step is the pace.
+                let paces = last.into_iter().chain(out.iter().copied()).collect::<Vec<_>>();
+                let even = paces.windows(2).all(|w| (w[1][0] - w[0][0] - 1.0).abs() <= 0.04);
+                assert!(even, "block {block}");
+                last = out.last().copied();
+                blocks += usize::from((out[0][0] - wish as f32).abs() > DEAD_ZONE as f32);
+            }
+            // 20 ms at 5 ms a second.
+            assert!((110..=125).contains(&blocks), "{blocks} blocks");
+            ring.read(200 * 1_600 + 4_800, &mut out);
+            assert_eq!(out[0][0], (200 * 1_600 + 4_800) as f32);
+        }
     }
 
     #[test]
-    fn a_clock_that_slows_down_misses_no_sample() {
+    fn who_only_passes_by_is_where_it_wishes() {
         let mut ring = AudioRing::default();
         ring.write(0, &ramp(0, 48_000));
-        let mut out = vec![[0.0; 2]; 1_000];
-        ring.read(0, &mut out);
-        for block in 1..40 {
-            assert_eq!(ring.read(block * 1_000 - 200, &mut out), 0..1_000);
-            assert_eq!(out[0][0], (block * 1_000 - block) as f32);
-        }
+        ring.read(0, &mut []);
+        ring.read(1_000, &mut []);
+        let mut out = vec![[0.0; 2]; 100];
+        ring.read(1_000, &mut out);
+        assert_eq!(out[0][0], 1_000.0);
     }
 
     #[test]
