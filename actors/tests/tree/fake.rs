@@ -17,6 +17,7 @@ use weir_media::ladder::Ladder;
 use weir_media::pipeline::{BroadcastSpec, Pipeline, PipelineEvent, PipelineEvents, PipelineFactory};
 use weir_media::protocol::{InputReport, Output, Report};
 use weir_media::time::FrameRate;
+use weir_policy::failover::Fact;
 
 #[derive(Clone)]
 pub struct FakeFactory {
@@ -30,6 +31,10 @@ pub struct FakeFactory {
     pub panics: Arc<AtomicU32>,
     /// Sessions that bring nothing that decodes.
     pub blind: Arc<Mutex<BTreeSet<SessionId>>>,
+    /// What workers told of inputs, in order, since somebody last took it.
+    pub told: Arc<Mutex<Vec<Fact>>>,
+    /// Workers that died by [`Self::kill`]; one that is older does nothing any more.
+    lives: Arc<AtomicU32>,
 }
 
 impl Default for FakeFactory {
@@ -40,6 +45,8 @@ impl Default for FakeFactory {
             healthy: Arc::new(AtomicBool::new(true)),
             panics: Arc::default(),
             blind: Arc::default(),
+            told: Arc::default(),
+            lives: Arc::default(),
         }
     }
 }
@@ -54,8 +61,13 @@ impl FakeFactory {
 
     /// The worker of the latest broadcast dies.
     pub fn kill(&self) {
+        self.lives.fetch_add(1, Relaxed);
         let number = self.events.lock().unwrap().len();
         self.emit(number, PipelineEvent::Exited { reason: "signal 11".into(), expected: false });
+    }
+
+    fn tell(&self, fact: Fact) {
+        self.told.lock().unwrap().push(fact);
     }
 
     /// The pipeline of a broadcast lets go of its events' sink.
@@ -142,6 +154,7 @@ impl FakePipeline {
         for (session, input) in &self.inputs {
             let wanted = self.hot || self.on_air == Some(*session) || self.prepared[input.slot as usize];
             if input.decoding.swap(wanted, Relaxed) != wanted {
+                self.factory.tell(Fact::Decoding(*session, wanted));
                 self.emit(PipelineEvent::Input { session: *session, edge: InputEdge::Decoding(wanted) });
             }
         }
@@ -152,6 +165,7 @@ impl FakePipeline {
         let Some(input) = self.inputs.get(&session).filter(|_| self.workers > 0) else { return };
         let (mut reader, decoding) = (input.feed.reader(), Arc::clone(&input.decoding));
         let (factory, number, report) = (self.factory.clone(), self.number, Arc::clone(&self.report));
+        let life = factory.lives.load(Relaxed);
         self.tasks.push(actix_rt::spawn(async move {
             let mut begun = false;
             while let Some(item) = reader.next().await {
@@ -161,6 +175,9 @@ impl FakePipeline {
                 }
                 let video = |item: &&FeedItem| matches!(item, FeedItem::Unit(unit) if unit.track == Track::Video);
                 let pictures = items.iter().filter(video).count() as u64;
+                if factory.lives.load(Relaxed) != life {
+                    return;
+                }
                 let sees = factory.healthy.load(Relaxed) && !factory.blind.lock().unwrap().contains(&session);
                 if !(sees && decoding.load(Relaxed) && pictures > 0) {
                     continue;
@@ -176,9 +193,11 @@ impl FakePipeline {
                     report.inputs[at].since_decoded_ms = Some(0);
                     report.clone()
                 };
+                factory.tell(Fact::Decoded(session));
                 factory.emit(number, PipelineEvent::Report(told));
                 report.lock().unwrap().inputs.iter_mut().for_each(|input| input.since_decoded_ms = None);
                 if !std::mem::replace(&mut begun, true) {
+                    factory.tell(Fact::Content(session, true));
                     factory.emit(number, PipelineEvent::Input { session, edge: InputEdge::Content(true) });
                 }
             }
@@ -205,6 +224,7 @@ impl Pipeline for FakePipeline {
         self.workers += 1;
         self.emit(PipelineEvent::Started { pid: 1_000 * self.number as u32 + self.workers });
         let (factory, number, report) = (self.factory.clone(), self.number, Arc::clone(&self.report));
+        let life = factory.lives.load(Relaxed);
         self.tasks.push(actix_rt::spawn(async move {
             let grid = Grid::new(FrameRate::whole(30));
             let renditions = Ladder::default().renditions(1280, 720);
@@ -214,6 +234,9 @@ impl Pipeline for FakePipeline {
             tick.tick().await;
             for n in 1u64.. {
                 tick.tick().await;
+                if factory.lives.load(Relaxed) != life {
+                    return;
+                }
                 if !factory.healthy.load(Relaxed) {
                     continue;
                 }

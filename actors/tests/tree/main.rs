@@ -7,6 +7,14 @@ mod admission;
 mod broadcast;
 mod budgets;
 mod closing;
+mod explained;
+mod failover;
+mod flaps;
+#[path = "../../policy/tests/failover/oracle.rs"]
+mod oracle;
 mod supervise;
 mod supervision;
 mod support;
+
+/// A tick of the oracle's time.
+const TICK: std::time::Duration = std::time::Duration::from_millis(100);

@@ -6,3 +6,6 @@ mod oracle;
 mod random;
 mod script;
 mod switching;
+
+/// A tick of the oracle's time.
+const TICK: std::time::Duration = std::time::Duration::from_millis(7);

@@ -1,13 +1,13 @@
 //! The failover rule said once more, slowly: at every tick, and after every fact, everything is read anew from the
-//! recorded history. It knows no deadlines and shares no code with the rule.
+//! recorded history. It knows no deadlines and shares no code with the rule. Its time counts in
+//! ticks of `crate::TICK`.
 
 use std::time::Duration;
 
 use weir_media::id::{SessionId, Slot};
 use weir_policy::failover::{Fact, InputState, Mode, Policy, Standby};
 
-/// A tick of the oracle's time.
-pub const TICK: Duration = Duration::from_millis(7);
+use crate::TICK;
 
 const SLOTS: [Slot; 2] = [Slot::Primary, Slot::Backup];
 

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use weir_media::id::{SessionId, Slot};
 use weir_policy::failover::{Action, Decision, Fact, Mode, Policy, Rule, Standby, Timer};
 
-use crate::oracle::{Oracle, Seen, TICK};
+use crate::TICK;
+use crate::oracle::{Oracle, Seen};
 use crate::script::{fresh, start};
 
 /// What one publisher or its decoder does next.

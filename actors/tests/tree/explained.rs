@@ -1,0 +1,135 @@
+//! Whether a journal explains each of its switches: what the entries say, read by themselves, without the rule.
+
+use std::time::SystemTime;
+
+use weir_actors::status::{JournalEntry, JournalEvent};
+use weir_media::id::{SessionId, Slot};
+use weir_policy::failover::{InputState, Timer};
+
+/// What the entries up to some point have told.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    pub on_air: Option<Slot>,
+    /// Since which tick each slot is live, primary first.
+    pub live: [Option<u64>; 2],
+    pub inputs: [Option<(Option<SessionId>, InputState)>; 2],
+    /// Since which tick primary has had its publisher.
+    connected: u64,
+    hold: Hold,
+    chosen: Option<Slot>,
+    released: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Hold {
+    #[default]
+    Idle,
+    Runs {
+        until: u64,
+    },
+    /// It fired, and primary has not been on air since.
+    Over,
+}
+
+/// Numbers in ticks.
+#[derive(Clone, Copy)]
+pub struct Times {
+    pub hold: u64,
+}
+
+fn other(slot: Slot) -> Slot {
+    if slot == Slot::Primary { Slot::Backup } else { Slot::Primary }
+}
+
+/// Both are wall clock, read a moment apart.
+fn ticks_until(due: Option<SystemTime>, now: SystemTime) -> u64 {
+    let left = due.and_then(|due| due.duration_since(now).ok()).unwrap_or_default();
+    (left.as_secs_f64() / crate::TICK.as_secs_f64()).round() as u64
+}
+
+impl Reader {
+    fn is_live(&self, slot: Slot) -> bool {
+        self.live[slot as usize].is_some()
+    }
+
+    /// Takes in one entry; says what is wrong with it.
+    pub fn read(&mut self, at: u64, entry: &JournalEntry, times: Times) -> Result<(), String> {
+        let known = self.clone();
+        let wrong = |what: &str| Err(format!("tick {at}, {}: {what}; {known:?}", entry.text));
+        match &entry.what {
+            JournalEvent::Input { slot, session, state } => {
+                let before = self.inputs[*slot as usize].replace((*session, *state));
+                if before == Some((*session, *state)) {
+                    return wrong("repeats what was told");
+                }
+                if *slot == Slot::Primary && before.is_none_or(|(before, _)| before != *session) {
+                    self.connected = at;
+                }
+            }
+            JournalEvent::Live { slot, live, .. } => {
+                if self.is_live(*slot) == *live {
+                    return wrong("repeats what was told");
+                }
+                self.live[*slot as usize] = live.then_some(at);
+                if !live && self.chosen == Some(*slot) {
+                    self.chosen = None;
+                }
+            }
+            JournalEvent::Timer { timer: Timer::Hold, state, due } => {
+                use weir_actors::journal::TimerState::*;
+                self.hold = match (state, self.hold) {
+                    (Armed, Hold::Idle | Hold::Over) => Hold::Runs { until: at + ticks_until(*due, entry.at) },
+                    (Fired, Hold::Runs { until }) if at == until => Hold::Over,
+                    (Cancelled, Hold::Runs { .. }) => Hold::Idle,
+                    _ => return wrong("no such timer runs"),
+                };
+            }
+            JournalEvent::OnAir { slot, rule } => {
+                if let Err(why) = self.justify(at, *slot, rule, times) {
+                    return wrong(&why);
+                }
+                (self.on_air, self.released) = (*slot, false);
+                if self.hold == Hold::Over {
+                    self.hold = Hold::Idle;
+                }
+            }
+            JournalEvent::Note if entry.text == "the operator chooses primary" => self.chosen = Some(Slot::Primary),
+            JournalEvent::Note if entry.text == "the operator chooses backup" => self.chosen = Some(Slot::Backup),
+            JournalEvent::Note if entry.text.contains("leaves the choice") => {
+                (self.chosen, self.released) = (None, true);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The rule that an entry names must follow from the entries before it.
+    fn justify(&self, at: u64, slot: Option<Slot>, rule: &str, times: Times) -> Result<(), String> {
+        let check = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+        check(slot != self.on_air, "it is on air already")?;
+        check(slot.is_none_or(|slot| self.is_live(slot)), "it is not live")?;
+        let loss = |lost: Slot| {
+            check(self.on_air == Some(lost), "the lost slot was not on air")?;
+            check(!self.is_live(lost), "it was not lost")?;
+            let instead = Some(other(lost)).filter(|slot| self.is_live(*slot));
+            check(slot == instead, "the other slot was live")
+        };
+        match rule {
+            "rule 1: first media" => {
+                check(self.on_air.is_none(), "something was on air")?;
+                check(slot == Some(Slot::Primary) || !self.is_live(Slot::Primary), "primary has priority")
+            }
+            "rule 2: primary lost" => loss(Slot::Primary),
+            "rule 4: backup lost" => loss(Slot::Backup),
+            "rule 3: primary steady for the hold" => {
+                check((self.on_air, slot) == (Some(Slot::Backup), Some(Slot::Primary)), "not a return")?;
+                check(self.chosen.is_none(), "the operator chose backup")?;
+                let since = self.live[0].map(|live| live.max(self.connected));
+                check(since.is_some_and(|since| at >= since + times.hold), "primary was not steady")?;
+                check(self.released || self.hold == Hold::Over, "no hold ran to its end")
+            }
+            "operator's choice" => check(slot.is_some() && slot == self.chosen, "nobody chose it"),
+            _ => Err("an unknown rule".to_owned()),
+        }
+    }
+}
