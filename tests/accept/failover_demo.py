@@ -111,6 +111,7 @@ def demo():
             sleep_until(started + KILL_AT)
             killed = time.time()
             encoders["primary"].process.send_signal(signal.SIGKILL)
+            told_apart = watch.alignment
             tell(killed, "Stream 1 Primary stopped (SIGKILL)")
             tell(apart + watch.wait("on_air", "backup", 10, killed - apart), "Stream 2 Backup enabling")
             sleep_until(killed + AWAY)
@@ -118,8 +119,7 @@ def demo():
             encoders["primary"] = encoder("Primary", 1, stream["push_url"], began, False)
             back = time.time()
             tell(back, "Stream 1 Primary started again")
-            returned = apart + watch.wait("on_air", "primary", HOLD + 10, back - apart)
-            tell(returned, "Stream 1 Primary enabling")
+            tell(apart + watch.wait("on_air", "primary", HOLD + 10, back - apart), "Stream 1 Primary enabling")
             seen = page.measured()
         finally:
             for one in encoders.values():
@@ -127,10 +127,11 @@ def demo():
             watch.ending.set()
             if polls:
                 polls.ending.set()
-        return timing(told, Viewed.of(seen), seen, polls.statuses, started, killed, back, returned)
+        lines, figures = timing(told, Viewed.of(seen), seen, polls.statuses, started, killed, back)
+        return lines, figures | {"alignment": told_apart}
 
 
-def timing(told, viewed, seen, statuses, started, killed, back, returned):
+def timing(told, viewed, seen, statuses, started, killed, back):
     shown = {"Stream 1 Primary displayed": viewed.first(False, started), "Stream 2 Backup displayed": viewed.first(True, killed),
              "Stream 1 Primary displayed again": viewed.first(False, back)}
     missing = [what for what, at in shown.items() if at is None]
@@ -179,7 +180,10 @@ def main():
     print("\nTiming")
     for at, what in lines:
         print(f"  {clock(at)}  {what}")
-    print(f"\n  {figures['polls']} polls of the manifest, each {POLL:g} s: {figures['not_200']} that were not 200; fatal player errors: {figures['fatal']}; "
+    lock = figures["alignment"]
+    print(f"\n  Both programmes, by their sound, when the primary was stopped: {lock['state']}"
+          + ("" if lock["offset_ms"] is None else f", the backup {lock['offset_ms']:+.0f} ms late"))
+    print(f"  {figures['polls']} polls of the manifest, each {POLL:g} s: {figures['not_200']} that were not 200; fatal player errors: {figures['fatal']}; "
           f"CPU pressure at most {figures['pressure']} %\n  The player's last picture is .accept/demo_failover.png, the server's log .accept/run/demo-failover/weir.log")
 
 
