@@ -33,13 +33,15 @@ def clock(at):
 def encoder(name, number, url, began, backup):
     """An ffmpeg that encodes the programme from where it is now, with its name and a clock in the picture, and its bit in the code."""
     at = max(0.0, time.time() + AHEAD - began)
+    # A seek to the very beginning would lose it: what was read to know the streams is thrown away then.
+    seek = ["-ss", f"{math.floor(at * 30) / 30:.6f}"] if at > 1 else []
     words = f"drawtext=fontfile={FONT}:fontcolor=white:box=1:boxcolor=black:fontsize=h/15"
     block = PROGRAMME.width / barcode.BLOCKS
     mark = f",drawbox=x={round(2 * block)}:w={round(block)}:y=ih-ih/{barcode.STRIP}:h=ih/{barcode.STRIP}:t=fill:color=white" if backup else ""
     picture = (f"{words}:text='Stream {number} {name}':x=20:y=h/6,"
                f"{words}:fontcolor=yellow:text='%{{gmtime\\:%T}} UTC  %{{pts\\:hms}}':x=20:y=h/6+h/12{mark}")
     return Encoder([
-        "-re", "-ss", f"{math.floor(at * 30) / 30:.6f}", "-i", PROGRAMME.path(), "-vf", picture,
+        "-re", *seek, "-i", PROGRAMME.path(), "-vf", picture,
         "-c:v", "libx264", "-profile:v", "baseline", "-tune", "zerolatency", "-preset", "veryfast", "-x264opts", "bframes=0:scenecut=0:keyint=30",
         "-b:v", "1500k", "-c:a", "aac", "-ar", "44100" if backup else "48000", "-f", "flv", url])
 
