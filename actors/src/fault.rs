@@ -46,3 +46,6 @@ mod armed {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod takeover;

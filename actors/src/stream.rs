@@ -4,6 +4,7 @@
 //! decision is a rule's: [`Admission`] (who may publish, who was silent too long), the failover rule by its actor (live, on
 //! air, end of the broadcast), the restart budget of [`Children`]. It ends by itself when nothing is left to do.
 
+mod admit;
 mod broadcast;
 mod close;
 mod decision;
@@ -14,56 +15,33 @@ pub(crate) mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::{Actor, ActorContext, Context, Handler, Message, MessageResult, ResponseFuture, StreamHandler};
 use futures_util::stream;
-use tokio::sync::{mpsc, watch};
-use weir_media::failover::{FailoverSpec, HandOver};
-use weir_media::feed::Feed;
-use weir_media::id::{Protocol, SessionId, Slot, StreamId};
+use tokio::sync::mpsc;
+use weir_media::failover::FailoverSpec;
+use weir_media::id::{SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
-use weir_policy::admission::{Admission, Claim, Refusal};
-use weir_policy::failover::Fact;
+use weir_policy::admission::Admission;
 
 use self::broadcast::PipelineRef;
 use self::rule::Air;
 use self::session::Session;
 use crate::clock;
-use crate::config::{Shared, behind};
-use crate::connection::IngestConnection;
+use crate::config::Shared;
 use crate::control::{NotLive, StreamSpec};
 use crate::event::EventKind;
-use crate::ingest::{CloseReason, FACTS_CAPACITY, Grant, Publish};
-use crate::journal::{Journal, JournalEvent, SessionState};
+use crate::journal::Journal;
 use crate::ledger::Ledger;
-use crate::report::{CAPACITY, ChildName, ConnectionFact, StreamFact, StreamReport};
+use crate::report::{CAPACITY, ChildName, StreamFact, StreamReport};
 use crate::root::RootUplink;
 use crate::status::{StreamDetail, StreamStatus, TreeNode};
 use crate::supervise::{Body, Children, ExitReason, Parent, restart_later};
 use crate::timer::Deadline;
 
+pub(crate) use self::admit::Admit;
 pub(crate) use self::close::{CloseSessions, Retire};
-
-/// Sessions whose slots are remembered: what was delivered may be played out for seconds after they are gone.
-const REMEMBERED: usize = 64;
-
-/// Lets a publisher in that has passed the gate.
-#[derive(Message)]
-#[rtype(result = "Result<Grant, Refusal>")]
-pub(crate) struct Admit {
-    pub slot: Slot,
-    pub protocol: Protocol,
-    pub peer: std::net::SocketAddr,
-    pub agent: Option<String>,
-}
-
-impl From<&Publish> for Admit {
-    fn from(publish: &Publish) -> Self {
-        let Publish { slot, protocol, peer, agent, .. } = publish;
-        Self { slot: *slot, protocol: *protocol, peer: *peer, agent: agent.clone() }
-    }
-}
 
 /// What of a stream outlives its supervisors.
 pub(crate) struct Kept {
@@ -169,92 +147,6 @@ impl StreamSupervisor {
 
     fn record(&self, kind: EventKind) {
         self.ledger.record(kind);
-    }
-
-    fn admit(&mut self, admit: Admit, ctx: &mut Context<Self>) -> Result<Grant, Refusal> {
-        if self.retiring {
-            return Err(Refusal::Restarting);
-        }
-        let (now, id) = (clock::now(), self.shared.next_session());
-        let Admit { slot, protocol, peer, agent } = admit;
-        let displaced = self.admission.request(&Claim { session: id, slot, protocol, address: peer.ip() }, now)?;
-        for silent in displaced {
-            self.close_session(silent, CloseReason::Displaced);
-        }
-        self.configure();
-        let limits = self.shared.config.feed;
-        let (feed, writer) = Feed::new(match behind(&self.failover) {
-            Duration::ZERO => limits,
-            delay => limits.delayed(delay),
-        });
-        let (facts, received) = mpsc::channel(FACTS_CAPACITY);
-        let (stop, stopped) = watch::channel(None);
-        let start = |uplink| IngestConnection::new(received, stop, uplink);
-        let connection = self.children.start(ChildName::Connection(id), self.shared.config.restarts.actor, start);
-        let by = agent.as_deref().map(|agent| format!(" by {agent:?}")).unwrap_or_default();
-        let what = JournalEvent::Session { slot, session: id, state: SessionState::Admitted, reason: None };
-        self.journal.record(what, format!("{slot} session {id} admitted: {} from {peer}{by}", protocol.source_type()));
-        self.record(EventKind::SessionOpened { session: id, slot, protocol });
-        let session = Session {
-            id,
-            slot,
-            protocol,
-            peer: peer.to_string(),
-            agent,
-            admitted: now,
-            feed,
-            connection,
-            video: None,
-            audio: None,
-            last_media: None,
-            bytes: 0,
-            video_units: 0,
-            audio_units: 0,
-            closing: None,
-            closed: None,
-            waiters: vec![],
-        };
-        self.sessions.insert(id, session);
-        self.remember(id, slot);
-        self.tell_admitted(slot, id);
-        match self.pipeline {
-            Some(_) => self.open_input(id),
-            None => self.ensure_pipeline(),
-        }
-        self.settle(ctx);
-        Ok(Grant { session: id, stream: self.id, slot, feed: writer, facts, stop: stopped })
-    }
-
-    /// Who was admitted where, for what the worker still tells of those that are gone.
-    fn remember(&mut self, session: SessionId, slot: Slot) {
-        self.slots.insert(session, slot);
-        if self.slots.len() > REMEMBERED {
-            self.slots.pop_first();
-        }
-    }
-
-    fn on_connection(&mut self, id: SessionId, fact: ConnectionFact) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        match fact {
-            ConnectionFact::Source { video, audio } => {
-                self.admission.on_source(id, video.is_some(), audio.is_some());
-                (session.video, session.audio) = (video, audio);
-            }
-            ConnectionFact::MediaSeen { at, bytes, video_units, audio_units } => {
-                (session.bytes, session.video_units, session.audio_units) = (bytes, video_units, audio_units);
-                session.last_media = Some(at);
-                if session.closing.as_ref().is_some_and(|closing| at > closing.ordered) {
-                    return;
-                }
-                let slot = session.slot;
-                self.tell_rule_at(Fact::Arrived(id), at);
-                if self.admission.on_media(id, at) && self.sending[slot as usize] != Some(id) {
-                    self.sending[slot as usize] = Some(id);
-                    self.put_on_air(HandOver::WhenOut);
-                }
-            }
-            ConnectionFact::Closed(reason) => session.closed = Some(reason),
-        }
     }
 
     fn on_exit(&mut self, child: ChildName, reason: ExitReason, ctx: &mut Context<Self>) {
@@ -367,15 +259,6 @@ impl StreamHandler<StreamReport> for StreamSupervisor {
             (child, Body::Fact(fact)) => tracing::error!(?child, ?fact, "a child reported what is not its business"),
         }
         self.settle(ctx);
-    }
-}
-
-impl Handler<Admit> for StreamSupervisor {
-    type Result = Result<Grant, Refusal>;
-
-    fn handle(&mut self, admit: Admit, ctx: &mut Self::Context) -> Self::Result {
-        fault!("StreamSupervisor: Admit");
-        self.admit(admit, ctx)
     }
 }
 

@@ -15,10 +15,9 @@ use tokio::sync::watch;
 use weir_media::failover::{FailoverSpec, Standby};
 use weir_media::id::{Slot, StreamId};
 
-use self::support::{Cmd, STREAM, Tree, Wire, live, ms, pass, publish, settle, spec};
+use self::support::{Cmd, STREAM, Tree, Wire, pass, publish, settle, spec};
 use super::{arm, is_spent};
 use crate::control::{ChooseSlot, Drain, GetJournal, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec};
-use crate::event::EventKind;
 use crate::ingest::{Grant, Publish};
 use crate::probe::Probe;
 use crate::status::TreeNode;
@@ -27,7 +26,7 @@ use crate::{Door, ServeFactory, TreeConfig};
 
 #[allow(dead_code)] // Shared with the tests that look at the tree from outside.
 #[path = "../../tests/tree/support.rs"]
-mod support;
+pub(super) mod support;
 
 /// Where each actor can be entered.
 const ENTRIES: &[(&str, &[&str])] = &[
@@ -449,23 +448,4 @@ fn the_check_of_the_sources_finds_what_is_missing() {
     assert_eq!(check(&handler("self.work();")), Err(()), "no point");
     assert_eq!(check(&handler("fault!(\"Root: Other\");")), Err(()), "another's point");
     assert_eq!(check("ctx.run_later(DELAY, |this, ctx| {\nthis.work();\n});"), Err(()), "a timer without a point");
-}
-
-#[actix::test]
-async fn a_failover_actor_that_panics_goes_on_from_the_known_state() {
-    let tree = Tree::new().await;
-    let wire = tree.wire(1).await;
-    let last = wire.tell(Cmd::Media).await;
-    pass(1_000).await;
-    arm("FailoverActor: Probe");
-    tree.tree().await;
-    pass(1_980).await;
-    let failover = tree.node(&["StreamSupervisor", "FailoverActor"]).await.unwrap();
-    assert_eq!((failover.restarts, is_spent()), (1, true));
-    assert!(tree.board.get(STREAM).live, "2.98 s after the last media");
-    pass(1_000).await;
-    let edge = ms(last, tree.events.when(&live(false)));
-    assert!((3_000..=3_002).contains(&edge), "{edge} ms: the new actor kept the old deadline");
-    assert_eq!((tree.events.count(&live(true)), tree.events.count(&live(false))), (1, 1), "each edge once");
-    assert_eq!(tree.events.count(&EventKind::BroadcastStarted), 1);
 }
