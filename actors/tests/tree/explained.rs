@@ -133,3 +133,61 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_actors::journal::TimerState::{Armed, Fired};
+
+    use super::*;
+
+    const TIMES: Times = Times { hold: 150 };
+
+    fn entry(what: JournalEvent, text: &str) -> JournalEntry {
+        JournalEntry { seq: 1, at: SystemTime::UNIX_EPOCH, text: text.into(), what }
+    }
+
+    fn live(slot: Slot, live: bool) -> JournalEvent {
+        JournalEvent::Live { slot, live, reason: String::new() }
+    }
+
+    fn on_air(slot: Option<Slot>, rule: &str) -> JournalEvent {
+        JournalEvent::OnAir { slot, rule: rule.into() }
+    }
+
+    fn hold(state: weir_actors::journal::TimerState) -> JournalEvent {
+        let due = Some(SystemTime::UNIX_EPOCH + crate::TICK * 150);
+        JournalEvent::Timer { timer: Timer::Hold, state, due }
+    }
+
+    /// Reads entries that are right, then one that may be wrong.
+    fn judge(story: &[(u64, JournalEvent)], last: (u64, JournalEvent)) -> Result<(), String> {
+        let mut reader = Reader::default();
+        for (at, what) in story {
+            reader.read(*at, &entry(what.clone(), ""), TIMES).unwrap();
+        }
+        reader.read(last.0, &entry(last.1, ""), TIMES)
+    }
+
+    #[test]
+    fn a_switch_that_does_not_follow_from_the_entries_before_it_is_found() {
+        use Slot::{Backup, Primary};
+        let (first, lost, back) =
+            ("rule 1: first media", "rule 2: primary lost", "rule 3: primary steady for the hold");
+        let story = [(0, live(Primary, true)), (0, on_air(Some(Primary), first)), (5, live(Backup, true))];
+        assert!(judge(&story, (9, on_air(Some(Backup), lost))).is_err(), "primary is live");
+        assert!(judge(&story, (9, on_air(Some(Backup), "operator's choice"))).is_err(), "nobody chose it");
+        assert!(judge(&story[..2], (9, on_air(Some(Backup), lost))).is_err(), "backup is not live");
+        assert!(judge(&story[2..], (9, on_air(Some(Primary), first))).is_err(), "primary is not live");
+        assert!(judge(&story, (9, live(Primary, true))).is_err(), "told twice");
+        let gone = [&story[..], &[(40, live(Primary, false))]].concat();
+        assert!(judge(&gone, (40, on_air(None, lost))).is_err(), "backup is live");
+        assert!(judge(&gone, (40, on_air(Some(Backup), lost))).is_ok());
+        let returned =
+            [&gone[..], &[(40, on_air(Some(Backup), lost)), (50, live(Primary, true)), (50, hold(Armed))]].concat();
+        assert!(judge(&returned, (199, hold(Fired))).is_err(), "a tick early");
+        assert!(judge(&returned, (200, on_air(Some(Primary), back))).is_err(), "the timer has not fired");
+        let fired = [&returned[..], &[(200, hold(Fired))]].concat();
+        assert!(judge(&fired, (200, on_air(Some(Primary), back))).is_ok());
+        assert!(judge(&fired, (200, on_air(Some(Primary), "rule 4: backup lost"))).is_err(), "backup is live");
+    }
+}
