@@ -126,7 +126,6 @@ impl Decoder {
                 let session = inputs.sessions.get_mut(&id).ok_or(gst::FlowError::Flushing)?;
                 if if is_video { session.picture_room() } else { session.audio_room() } {
                     deliver(&shared, session, buffer, pts - shift);
-                    inputs.delivered += 1;
                     shared.delivered.notify_all();
                     return Ok(gst::FlowSuccess::Ok);
                 }

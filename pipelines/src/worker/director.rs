@@ -8,7 +8,8 @@
 //!    was lost waits until what the other delivered is played out.
 //! 2. Else the input on air, if it has content.
 //! 3. Else one that is known to carry the same programme and has content *covers*.
-//! 4. Else what is shown stays, and its last picture is held.
+//! 4. Else what is shown stays, and its last picture is held. Before anything was on air, the first input with content is shown: the
+//!    control process puts it on air once it has heard that it decodes.
 //!
 //! In mode `freeze` the output has no reserve, and a picture that is a little late is not a failed encoder: content is missed only after
 //! [`FREEZE_PATIENCE`]. In mode `hitless` it is missed in the very slot it is not there for, so that none is filled.
@@ -52,6 +53,8 @@ pub struct Director {
     on_air: Option<SessionId>,
     hand_over: HandOver,
     shown: Option<SessionId>,
+    /// What is shown stands in for the input on air, which had no content when it began to.
+    covering: bool,
     /// Since when the input on air has had content, output time.
     steady_since: Option<i64>,
 }
@@ -59,7 +62,7 @@ pub struct Director {
 impl Director {
     /// A director who shows nothing yet.
     pub fn new(mode: Mode) -> Self {
-        Self { mode, on_air: None, hand_over: HandOver::default(), shown: None, steady_since: None }
+        Self { mode, on_air: None, hand_over: HandOver::default(), shown: None, covering: false, steady_since: None }
     }
 
     /// How late content may be before it is missed, nanoseconds.
@@ -92,11 +95,16 @@ impl Director {
                 // Of two of one slot the later is the one that goes on.
                 able.min_by_key(|c| (c.slot, std::cmp::Reverse(c.session)))
             };
-            let next = ready.or_else(|| cover().filter(|_| self.on_air.is_some()));
+            let first = || candidates.iter().find(|c| c.has_content && self.on_air.is_none() && self.shown.is_none());
+            let next = ready.or_else(|| cover().filter(|_| self.on_air.is_some())).or_else(first);
+            if let Some(next) = next {
+                self.covering = self.on_air.is_some_and(|on_air| on_air != next.session);
+            }
             // Without anything to hold, the first pictures of the input on air are waited for.
             self.shown = next.map(|c| c.session).or(self.shown).or(on_air.map(|c| c.session));
         }
-        Shot { session: self.shown, covers: self.covers() }
+        self.covering &= self.on_air.is_some() && self.shown != self.on_air;
+        Shot { session: self.shown, covers: self.covering }
     }
 
     /// Whether the input on air, which has content, takes over from one that has, too.
@@ -111,10 +119,6 @@ impl Director {
             // The other slot's input stands in, or is the one that was lost and came back after all.
             HandOver::WhenOut => slot_of(self.shown) != slot_of(self.on_air) && steady >= COVER,
         }
-    }
-
-    fn covers(&self) -> bool {
-        self.on_air.is_some() && self.shown.is_some() && self.shown != self.on_air
     }
 }
 
@@ -202,7 +206,7 @@ mod tests {
         let mut stage = Stage::new(Mode::Hitless);
         stage.run(10, true, true, false);
         stage.director.on_air(Some(BACKUP), HandOver::WhenOut);
-        assert_eq!(stage.run(15, true, true, false), shot(PRIMARY, true));
+        assert_eq!(stage.run(15, true, true, false), shot(PRIMARY, false));
         assert_eq!(stage.run(1, false, true, false), shot(BACKUP, false));
     }
 
@@ -212,8 +216,8 @@ mod tests {
         stage.director.on_air(Some(BACKUP), HandOver::WhenOut);
         stage.run(10, false, true, true);
         stage.director.on_air(Some(PRIMARY), HandOver::AtOnce);
-        assert_eq!(stage.run(5, false, true, true), shot(BACKUP, true));
-        assert_eq!(stage.run(1, true, true, true), shot(BACKUP, true));
+        assert_eq!(stage.run(5, false, true, true), shot(BACKUP, false));
+        assert_eq!(stage.run(1, true, true, true), shot(BACKUP, false));
         assert_eq!(stage.run(1, true, true, true), shot(PRIMARY, false));
     }
 
@@ -223,6 +227,15 @@ mod tests {
         stage.run(10, true, true, true);
         stage.run(1, false, true, true);
         assert_eq!(stage.run(1, true, false, true), shot(PRIMARY, false));
+    }
+
+    #[test]
+    fn the_first_input_with_content_is_shown_before_anything_is_on_air() {
+        let mut stage = Stage::new(Mode::Freeze);
+        stage.director.on_air(None, HandOver::WhenOut);
+        assert_eq!(stage.run(1, false, true, false), shot(BACKUP, false));
+        stage.director.on_air(Some(PRIMARY), HandOver::WhenOut);
+        assert_eq!(stage.run(1, true, false, false), shot(PRIMARY, false));
     }
 
     #[test]
@@ -251,7 +264,7 @@ mod tests {
         for n in 1..200 {
             assert_eq!(
                 director.pick(n * SLOT, &[candidate(PRIMARY, true), candidate(again, true)]),
-                shot(PRIMARY, true)
+                shot(PRIMARY, false)
             );
         }
         assert_eq!(director.pick(200 * SLOT, &[candidate(PRIMARY, false), candidate(again, true)]), shot(again, false));

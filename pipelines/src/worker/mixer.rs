@@ -72,6 +72,7 @@ pub fn spawn(
         director: Director::new(start.mode),
         gaps: GapMeter::new(start.output.grid.frame_rate),
         shot: None,
+        sounds: false,
         shown: None,
         starved: false,
         allowance: SLACK,
@@ -88,6 +89,8 @@ struct Mixer {
     gaps: GapMeter,
     /// What the last slot showed.
     shot: Option<Shot>,
+    /// The input that is shown, or was last, has sound.
+    sounds: bool,
     /// The picture of the last slot.
     shown: Option<gst::Buffer>,
     next_sample: u64,
@@ -210,13 +213,13 @@ impl Mixer {
         let now = stage.clock.now();
         let before = inputs.shown;
         let shot = self.direct(&mut inputs, n, t, sound_to);
-        let (mut present, mut tail, mut filled, mut sounds) = (0..0, None, true, false);
+        let (mut present, mut tail, mut filled) = (0..0, None, true);
         for (id, session) in &mut inputs.sessions {
             let is_shown = shot.session == Some(*id);
             if is_shown {
                 let until = session.picture_until(t, &self.timeline);
                 filled = until.is_none_or(|until| until + LATE_PICTURE <= t + self.timeline.slot() / 4);
-                sounds = session.sounds();
+                self.sounds = session.sounds();
             }
             let advanced = session.advance(now, t, &self.timeline);
             if is_shown {
@@ -239,7 +242,7 @@ impl Mixer {
         inputs.repeated += u64::from(!fresh);
         inputs.dropped += u64::from(!picture_fits);
         inputs.silence += silence;
-        let frame = Frame { number: n, session: shot.session, filled, silence: if sounds { silence } else { 0 } };
+        let frame = Frame { number: n, session: shot.session, filled, silence: if self.sounds { silence } else { 0 } };
         if let Some(gap) = self.gaps.frame(&frame) {
             inputs.tell(FromWorker::Gap(gap));
         }
@@ -277,25 +280,26 @@ impl Mixer {
     }
 }
 
-/// Waits while the decoders of the input that is shown hold what the slot needs, as long as they deliver anything. An input that was
-/// waited for in vain is `starved`, and not waited for again until it has recovered. Also tells whether a new picture came by.
+/// Waits while the decoders of the input that is shown hold what the slot needs, as long as they deliver any of it: what else comes does
+/// not count. An input that was waited for in vain is `starved`, and not waited for again until it has recovered. Also tells whether a
+/// new picture came by.
 fn wait_for_decoder<'a>(stage: &'a Stage, starved: &mut bool, t: i64, sound_to: i64) -> (MutexGuard<'a, Inputs>, bool) {
     let mut fresh = false;
-    let mut lagging = |inputs: &mut Inputs| {
+    let mut lag = |inputs: &mut Inputs| {
         let shown = inputs.shown.or(inputs.on_air);
-        let Some(session) = shown.and_then(|id| inputs.sessions.get_mut(&id)) else { return false };
+        let session = shown.and_then(|id| inputs.sessions.get_mut(&id))?;
         if session.catch_up(t) {
             fresh = true;
             stage.taken.notify_all();
         }
-        session.lagging(t, sound_to)
+        session.lag(t, sound_to)
     };
     let mut inputs = stage.lock();
-    let (mut delivered, mut deadline) = (inputs.delivered, stage.clock.now() + DECODER_PATIENCE);
-    while lagging(&mut inputs) {
+    let (mut last, mut deadline) = (None, 0);
+    while let Some(lag) = lag(&mut inputs) {
         let now = stage.clock.now();
-        if inputs.delivered != delivered {
-            (delivered, deadline) = (inputs.delivered, now + DECODER_PATIENCE);
+        if last != Some(lag) {
+            (last, deadline) = (Some(lag), now + DECODER_PATIENCE);
         }
         *starved |= now >= deadline;
         if *starved || inputs.stopping {

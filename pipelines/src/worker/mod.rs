@@ -39,7 +39,7 @@ mod stage;
 mod standby;
 mod timeline;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -157,6 +157,8 @@ struct Worker {
     running: Option<Running>,
     standby: Standbys,
     edges: Edges,
+    /// Inputs of which there is a picture.
+    showing: BTreeSet<SessionId>,
     speed: Speedometer,
     next_report: i64,
     next_look: i64,
@@ -171,6 +173,7 @@ impl Worker {
             running: None,
             standby: Standbys::new(spec.failover, i64::from(spec.delay_ms) * 1_000_000),
             edges: Edges::default(),
+            showing: BTreeSet::new(),
             spec,
             speed: Speedometer::default(),
             next_report: 0,
@@ -194,6 +197,9 @@ impl Worker {
             if now >= self.next_look {
                 self.next_look = now + LOOK.as_nanos() as i64;
                 self.look_after(now)?;
+                if self.shows_anew() {
+                    self.next_report = now;
+                }
             }
             if now >= self.next_report {
                 self.next_report = now + REPORT;
@@ -368,6 +374,16 @@ impl Worker {
         for (session, edge) in edges {
             self.outbox.send(FromWorker::Input { session, edge });
         }
+    }
+
+    /// An input has its first picture: what was refused to it until then waits for the report.
+    fn shows_anew(&mut self) -> bool {
+        let sessions = &self.stage.lock().sessions;
+        let showing = sessions.iter().filter(|(_, session)| session.decoded_pictures > 0).map(|(id, _)| *id);
+        let showing: BTreeSet<SessionId> = showing.collect();
+        let anew = !showing.is_subset(&self.showing);
+        self.showing = showing;
+        anew
     }
 
     fn report(&mut self, now: i64) -> Result<(), WorkerError> {

@@ -38,6 +38,13 @@ const PHASE_TOLERANCE: i64 = 4;
 /// Seam between two blocks of sound beyond which it is another timeline, samples: 2 s, as the ring has it.
 const LONGEST_SEAM: i64 = 2 * weir_media::grid::SAMPLE_RATE as i64;
 
+/// What is waited for, and how far its decoder has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    pictures: Option<u64>,
+    sound: Option<i64>,
+}
+
 /// One open input.
 #[derive(Debug)]
 pub struct Session<P> {
@@ -369,15 +376,19 @@ impl<P: Clone> Session<P> {
     }
 
     /// The decoders have been fed what the slot from `t` to `end` (of its sound) needs and have not delivered it yet.
-    pub fn lagging(&self, t: i64, end: i64) -> bool {
-        let (Some(heard), false) = (self.heard_at(end), self.closed) else { return false };
+    /// Returns how far they have come with it, `None` when there is nothing to wait for.
+    pub fn lag(&self, t: i64, end: i64) -> Option<Lag> {
+        let heard = self.heard_at(end).filter(|_| !self.closed)?;
         let reached = |pts: Option<i64>, t: i64| pts.and_then(|pts| self.due(pts)).is_some_and(|due| due >= t);
         let slack = HYSTERESIS;
         let picture =
             self.pictures.is_empty() && reached(self.fed_video, t + slack) && !reached(self.shown_until, t - slack);
         let sound = self.fed_audio.is_some_and(|fed| fed >= heard)
             && self.audio.end().is_none_or(|have| have < sample_number(heard));
-        picture || sound
+        (picture || sound).then(|| Lag {
+            pictures: picture.then_some(self.decoded_pictures),
+            sound: if sound { self.audio.end() } else { None },
+        })
     }
 
     /// A picture is there and the anchor stands.

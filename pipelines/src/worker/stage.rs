@@ -45,8 +45,6 @@ pub struct Inputs {
     pub told: VecDeque<FromWorker>,
     /// The mixer has to end.
     pub stopping: bool,
-    /// Blocks of pictures and sound that decoders have delivered, over all inputs.
-    pub delivered: u64,
     /// Output frames made.
     pub frames: u64,
     /// Of them repeats.

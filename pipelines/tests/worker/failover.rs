@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use weir_media::access_unit::Track;
 use weir_media::failover::{FailoverSpec, HandOver, InputEdge, Mode, Standby};
 use weir_media::feed::FeedItem;
 use weir_media::id::{SessionId, Slot};
 use weir_media::protocol::WorkerSpec;
 
-use crate::harness::{Made, Scratch, Timed, Worker, delayed, output_of, read_flv, source_file, spec};
+use crate::harness::{Made, Scratch, Timed, Worker, delayed, output_of, read_flv, scrambled, source_file, spec};
 
 const BITS: usize = 10;
 const PRIMARY: u64 = 1;
@@ -67,7 +68,8 @@ impl Schedule {
     fn publisher(&mut self, id: u64, slot: Slot, items: &[Timed], range: std::ops::Range<u32>, late: i32) -> &mut Self {
         let at = |ms: u32| ms.saturating_add_signed(late);
         self.0.push((at(range.start), Step::Open(id, slot)));
-        let starts = |item: &FeedItem| matches!(item, FeedItem::Unit(unit) if unit.keyframe && unit.track == weir_media::access_unit::Track::Video);
+        let starts =
+            |item: &FeedItem| matches!(item, FeedItem::Unit(unit) if unit.keyframe && unit.track == Track::Video);
         let mut started = false;
         for (ms, item) in items {
             let config = matches!(item, FeedItem::Config(_));
@@ -204,4 +206,23 @@ fn an_unlocked_standby_takes_over_without_a_hole_behind_a_long_delay() {
     assert_eq!(sessions_shown(&made), [PRIMARY, BACKUP], "{:?}", made.shown);
     let holes: Vec<_> = made.gaps.iter().filter(|gap| gap.filled_ms > 0 || gap.silence_ms > 0).collect();
     assert!(holes.is_empty(), "{holes:?}");
+}
+
+#[test]
+fn pictures_that_do_not_decode_beside_sound_that_does_hold_nothing_up() {
+    let items = primary(9.0);
+    let mut worker = Worker::start(spec());
+    worker.open(PRIMARY);
+    worker.on_air(PRIMARY);
+    let start = Instant::now();
+    for (ms, item) in items {
+        worker.collect_until(start + Duration::from_millis(u64::from(ms)));
+        let spoilt = ms > 3_000 && matches!(&item, FeedItem::Unit(unit) if unit.track == Track::Video);
+        worker.item(PRIMARY, &if spoilt { scrambled(item) } else { item });
+    }
+    let due = (start.elapsed().as_secs_f64() * 30.0) as u64;
+    let (made, _) = worker.stop();
+    let frames: u64 = made.track(0).map(|chunk| u64::from(chunk.frames)).sum();
+    assert!(frames + 20 >= due, "{frames} of {due} frames");
+    assert_eq!(made.reports.last().unwrap().dropped, 0);
 }

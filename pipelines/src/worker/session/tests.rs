@@ -210,7 +210,7 @@ fn a_replay_is_decoded_up_to_the_slot_before_the_slot_is_made() {
     loop {
         if session.catch_up(t) {
             assert!(session.picture_room());
-        } else if !session.lagging(t, t) {
+        } else if session.lag(t, t).is_none() {
             break;
         }
         let frame = frames.next().unwrap();
@@ -226,11 +226,11 @@ fn lagging_means_fed_but_not_decoded() {
     let mut session = Session::new(Slot::Primary, DELAY, 0);
     session.video_arrived(timeline.epoch, 0);
     let due = timeline.epoch + DELAY;
-    assert!(!session.lagging(due, due));
+    assert!(session.lag(due, due).is_none());
     session.video_fed(200 * MS);
-    assert!(session.lagging(due, due));
+    assert!(session.lag(due, due).is_some());
     session.picture(due, 0, ());
-    assert!(!session.lagging(due, due));
+    assert!(session.lag(due, due).is_none());
     session.closed = true;
-    assert!(!session.lagging(due + 100 * MS, due));
+    assert!(session.lag(due + 100 * MS, due).is_none());
 }
