@@ -2,7 +2,8 @@
 
 pub mod aac;
 pub mod avc;
-mod bits;
+pub(crate) mod bits;
+pub mod hevc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ use crate::time::FrameRate;
 pub enum VideoCodec {
     /// H.264 / AVC.
     H264,
+    /// H.265 / HEVC.
+    Hevc,
 }
 
 /// Audio codecs the worker decodes.
@@ -28,7 +31,7 @@ pub enum AudioCodec {
 pub struct VideoConfig {
     /// The codec.
     pub codec: VideoCodec,
-    /// `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15).
+    /// `AVCDecoderConfigurationRecord` or `HEVCDecoderConfigurationRecord` (ISO/IEC 14496-15).
     pub decoder_config: Bytes,
     /// Width in pixels after cropping, before the pixel aspect ratio.
     pub width: u32,

@@ -14,7 +14,7 @@ use crate::time::FrameRate;
 pub const MAX_EDGE: u32 = 8192;
 
 /// Fewest pixels per edge: one macroblock less its cropping is no programme.
-const MIN_EDGE: u32 = 16;
+pub(super) const MIN_EDGE: u32 = 16;
 
 /// Why a decoder configuration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +82,45 @@ pub fn parse(record: &[u8]) -> Result<VideoConfig, AvcError> {
     })
 }
 
+/// The record of these parameter sets, NAL units each, with lengths of four bytes: what a stream says that carries its sets inside. At most
+/// 31 of the one kind, 255 of the other, and 65 535 bytes each are written.
+pub fn record(sequence: &[impl AsRef<[u8]>], picture: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    const FITS: usize = u16::MAX as usize;
+    let sets = |sets: &mut dyn Iterator<Item = &[u8]>, most: usize| -> Vec<Vec<u8>> {
+        let sets = sets.filter(|set| set.len() <= FITS).take(most);
+        sets.map(|set| [&(set.len() as u16).to_be_bytes(), set].concat()).collect()
+    };
+    let written = sets(&mut sequence.iter().map(AsRef::as_ref), 31);
+    let heads = written.first().and_then(|set| set.get(3..6)).unwrap_or(&[0; 3]);
+    let mut record = [&[1], heads, &[0xff, 0xe0 | written.len() as u8]].concat();
+    record.extend(written.iter().flatten());
+    let pictures = sets(&mut picture.iter().map(AsRef::as_ref), 255);
+    record.push(pictures.len() as u8);
+    record.extend(pictures.iter().flatten());
+    if let Some([chroma_format, luma_depth, chroma_depth]) = written.first().and_then(|set| high_fields(set.get(3..)?))
+    {
+        record.extend([0xfc | chroma_format, 0xf8 | luma_depth, 0xf8 | chroma_depth, 0]);
+    }
+    record
+}
+
+/// `chroma_format_idc` and both `bit_depth_minus8` of a set without its NAL unit's head, of the profiles whose records repeat them.
+fn high_fields(payload: &[u8]) -> Option<[u8; 3]> {
+    let head = without_emulation_prevention(payload.get(..payload.len().min(32))?);
+    let mut reader = BitReader::new(&head);
+    if !matches!(reader.bits(8)?, 44 | 100 | 110 | 122 | 244) {
+        return None;
+    }
+    reader.skip(16)?;
+    reader.ue()?;
+    let chroma_format = reader.ue().filter(|&format| format <= 3)?;
+    if chroma_format == 3 {
+        reader.flag()?;
+    }
+    let [luma, chroma] = [reader.ue()?, reader.ue()?];
+    (luma <= 7 && chroma <= 7).then_some([chroma_format as u8, luma as u8, chroma as u8])
+}
+
 /// Bytes of the length field before each NAL unit, of a record that [`parse`] accepted.
 pub fn length_size(record: &[u8]) -> usize {
     record.get(4).map_or(4, |byte| usize::from(byte & 3) + 1)
@@ -122,7 +161,7 @@ fn parse_sps(unit: &[u8]) -> Result<Sps, AvcError> {
 }
 
 /// Removes the `03` of each `00 00 03` (7.3.1).
-fn without_emulation_prevention(payload: &[u8]) -> Vec<u8> {
+pub(super) fn without_emulation_prevention(payload: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(payload.len());
     let mut zeros = 0;
     for &byte in payload {
@@ -213,28 +252,30 @@ fn skip_scaling_list(reader: &mut BitReader<'_>, size: usize) -> Option<()> {
     Some(())
 }
 
+/// Pixel aspect ratios by index (table E-1).
+pub(super) const ASPECTS: [(u32, u32); 17] = [
+    (1, 1),
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
+
 /// Pixel aspect ratio and frame rate of `vui_parameters` (E.1.1).
 fn read_usability(reader: &mut BitReader<'_>, sps: &mut Sps) -> Option<()> {
     const EXTENDED_SAR: u32 = 255;
-    const ASPECTS: [(u32, u32); 17] = [
-        (1, 1),
-        (1, 1),
-        (12, 11),
-        (10, 11),
-        (16, 11),
-        (40, 33),
-        (24, 11),
-        (20, 11),
-        (32, 11),
-        (80, 33),
-        (18, 11),
-        (15, 11),
-        (64, 33),
-        (160, 99),
-        (4, 3),
-        (3, 2),
-        (2, 1),
-    ];
     if !reader.flag()? {
         return None;
     }
@@ -269,7 +310,7 @@ fn read_usability(reader: &mut BitReader<'_>, sps: &mut Sps) -> Option<()> {
 }
 
 /// `num / den` in lowest terms when it is between 1 and 240.
-fn plausible_rate(num: u64, den: u64) -> Option<FrameRate> {
+pub(super) fn plausible_rate(num: u64, den: u64) -> Option<FrameRate> {
     if den == 0 || num < den || num > den.checked_mul(240)? {
         return None;
     }
@@ -312,6 +353,18 @@ mod tests {
             assert_eq!(config.frame_rate, FrameRate::new(rate.0, rate.1));
             assert_eq!(config.decoder_config, bytes(hex));
             assert_eq!(length_size(&config.decoder_config), 4);
+        }
+    }
+
+    #[test]
+    fn a_record_out_of_sets_is_the_encoders_own() {
+        for hex in [MAIN_720P30, INTERLACED_1080, ANAMORPHIC_PAL, PORTRAIT_444] {
+            let written = bytes(hex);
+            let mut rest = &written[6..];
+            let sequence = take_unit(&mut rest).unwrap();
+            rest = &rest[1..];
+            let picture = take_unit(&mut rest).unwrap();
+            assert_eq!(record(&[sequence], &[picture]), written);
         }
     }
 
