@@ -12,6 +12,7 @@
 //! feed                the bounded queue between one publisher and one worker
 //! pipeline, protocol  the seam to the media worker: trait and events, messages on its socket
 //! rtmp, flv           wire formats of RTMP push
+//! ts                  wire format of SRT push
 //! package             CMAF chunks to LL-HLS and LL-DASH
 //! ```
 
@@ -29,3 +30,4 @@ pub mod pipeline;
 pub mod protocol;
 pub mod rtmp;
 pub mod time;
+pub mod ts;
