@@ -100,11 +100,12 @@ impl Director {
             if let Some(next) = next {
                 self.covering = self.on_air.is_some_and(|on_air| on_air != next.session);
             }
-            // Without anything to hold, the first pictures of the input on air are waited for.
-            self.shown = next.map(|c| c.session).or(self.shown).or(on_air.map(|c| c.session));
+            self.shown = next.map(|candidate| candidate.session).or(self.shown);
         }
         self.covering &= self.on_air.is_some() && self.shown != self.on_air;
-        Shot { session: self.shown, covers: self.covering }
+        // Nothing is due yet: what will be is shown early, rather than black.
+        let early = || on_air.or(candidates.first()).map(|candidate| candidate.session);
+        Shot { session: self.shown.or_else(early), covers: self.covering }
     }
 
     /// Whether the input on air, which has content, takes over from one that has, too.
@@ -233,6 +234,7 @@ mod tests {
     fn the_first_input_with_content_is_shown_before_anything_is_on_air() {
         let mut stage = Stage::new(Mode::Freeze);
         stage.director.on_air(None, HandOver::WhenOut);
+        assert_eq!(stage.run(1, false, false, false), shot(PRIMARY, false));
         assert_eq!(stage.run(1, false, true, false), shot(BACKUP, false));
         stage.director.on_air(Some(PRIMARY), HandOver::WhenOut);
         assert_eq!(stage.run(1, true, false, false), shot(PRIMARY, false));
