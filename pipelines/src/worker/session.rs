@@ -29,6 +29,8 @@ const SOUND_LEAD: i64 = 110_000_000;
 const SOUND_WINDOW: i64 = 1_000_000_000;
 /// Largest delay that late sound can cause, nanoseconds.
 const LONGEST_LAG: i64 = 1_000_000_000;
+/// A picture that comes later than this after its slot does not count, nanoseconds.
+const LONGEST_LATE: i64 = 300_000_000;
 /// Pictures further apart than this are a hole, not a slow source, nanoseconds.
 const LONGEST_PICTURE: i64 = 500_000_000;
 /// An input whose sound has not arrived for this long, while pictures have, is one without sound, nanoseconds.
@@ -64,6 +66,8 @@ pub struct Session<P> {
     current: Option<P>,
     /// How long a picture lasts, from the latest two.
     picture_lasts: i64,
+    /// Wall clock of the latest slot that was made.
+    made: Option<i64>,
     /// Source time up to which pictures were taken off.
     shown_until: Option<i64>,
     audio: AudioRing,
@@ -111,6 +115,7 @@ impl<P: Clone> Session<P> {
             anchor: None,
             pictures: VecDeque::with_capacity(PICTURES),
             current: None,
+            made: None,
             shown_until: None,
             audio: AudioRing::default(),
             sound_lateness: None,
@@ -202,8 +207,12 @@ impl<P: Clone> Session<P> {
         self.audio.has_room()
     }
 
-    /// A decoded picture.
+    /// A decoded picture. One that comes long after its slot was made is none: a decoder that is fed nothing but noise gives away what it
+    /// had kept back, one old picture with every keyframe.
     pub fn picture(&mut self, now: i64, pts: i64, picture: P) {
+        if self.due(pts).zip(self.made).is_some_and(|(due, made)| due < made - LONGEST_LATE) {
+            return;
+        }
         let step = self.decoded_until.map_or(0, |before| pts - before);
         if (1..LONGEST_PICTURE).contains(&step) {
             self.picture_lasts = step;
@@ -298,6 +307,7 @@ impl<P: Clone> Session<P> {
         if let (Some(due), Some(anchor), 0) = (first, &mut self.anchor, self.shift) {
             anchor.phase_once(now, || timeline.phase(due));
         }
+        self.made = Some(t);
         let hysteresis = HYSTERESIS.min(timeline.slot() / 8);
         let middle = t + timeline.slot() / 2;
         let fresh = self.take_until(middle + hysteresis);

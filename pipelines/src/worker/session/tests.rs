@@ -148,6 +148,20 @@ fn an_alignment_moves_picture_and_sound_and_is_refused_without_reserve() {
 }
 
 #[test]
+fn a_picture_long_after_its_slot_is_none() {
+    let timeline = timeline(25);
+    let mut session = Session::new(Slot::Primary, DELAY, 0);
+    session.video_arrived(timeline.epoch, 0);
+    session.picture(timeline.epoch, 0, 0);
+    let t = timeline.epoch + DELAY + 1_000 * MS;
+    session.advance(t, t, &timeline);
+    session.picture(t, 600 * MS, 1);
+    assert_eq!((session.decoded_pictures, session.decoded_at), (1, Some(timeline.epoch)));
+    session.picture(t, 800 * MS, 2);
+    assert_eq!((session.decoded_pictures, session.decoded_at), (2, Some(t)));
+}
+
+#[test]
 fn content_ends_with_the_shorter_of_picture_and_sound() {
     let timeline = timeline(25);
     let mut session = Session::new(Slot::Primary, DELAY, 0);
