@@ -192,7 +192,7 @@ pub struct InputReport {
     pub decoded_frames: u64,
     /// Latest decoded video PTS on the source's timeline, nanoseconds.
     pub decoded_until_ns: Option<i64>,
-    /// Milliseconds since the last picture was decoded, at the time of the report.
+    /// Milliseconds since the last picture was decoded, at the time of the report; 0 while the decoder is held by pictures that wait.
     pub since_decoded_ms: Option<u32>,
     /// Decode errors so far.
     pub errors: u64,

@@ -89,7 +89,11 @@ pub fn report(now: i64, inputs: &Inputs, compressed: &BTreeMap<SessionId, Input>
                 session: *id,
                 decoded_frames: session.decoded_pictures,
                 decoded_until_ns: session.decoded_until,
-                since_decoded_ms: session.decoded_at.map(|at| ((now - at).max(0) / 1_000_000) as u32),
+                // A decoder that is held because pictures enough are waiting decodes.
+                since_decoded_ms: match session.picture_room() {
+                    true => session.decoded_at.map(|at| ((now - at).max(0) / 1_000_000) as u32),
+                    false => Some(0),
+                },
                 errors: compressed.get(id).map_or(0, |input| input.errors),
                 gop_ms: compressed.get(id).and_then(|input| input.gop).map(|gop| (gop / 1_000_000) as u32),
                 buffered_ms: session.arrived_until().map(|until| ((until - now).max(0) / 1_000_000) as u32),

@@ -218,11 +218,12 @@ impl Input {
         self.last_media
     }
 
-    /// Since when its session has been steady: media without a stall, and in mode `hitless` content without an underrun.
-    pub fn steady_since(&self, mode: Mode) -> Option<Instant> {
-        match mode {
-            Mode::Freeze => self.media_since,
-            Mode::Hitless => Some(self.media_since?.max(self.session.as_ref()?.content_since?)),
+    /// Since when its session has been steady: media without a stall, and in mode `hitless` content without an underrun. A warm input
+    /// is not decoded until its return is near, so it has no content to tell of.
+    pub fn steady_since(&self, mode: Mode, standby: Standby) -> Option<Instant> {
+        match (mode, standby) {
+            (Mode::Freeze, _) | (_, Standby::Warm) => self.media_since,
+            (Mode::Hitless, Standby::Hot) => Some(self.media_since?.max(self.session.as_ref()?.content_since?)),
         }
     }
 

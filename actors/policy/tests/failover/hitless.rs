@@ -1,7 +1,7 @@
 //! What mode `hitless` adds: underruns and locks count towards the hold.
 
 use weir_media::id::Slot::{Backup, Primary};
-use weir_policy::failover::{Action, Fact, Law, Mode, Policy};
+use weir_policy::failover::{Action, Fact, Law, Mode, Policy, Standby};
 
 use crate::script::{Script, id};
 
@@ -39,4 +39,15 @@ fn in_hitless_a_return_waits_for_the_lock_but_not_for_ever() {
     assert_eq!(returned(hitless_return().fact(27_000, Fact::Locked(false))), Some(100_500));
     let late = hitless_return().fact(27_000, Fact::Locked(false)).fact(90_000, Fact::Locked(true));
     assert_eq!(returned(late), Some(90_000));
+}
+
+#[test]
+fn a_warm_primary_that_nobody_decodes_is_prepared_and_returns() {
+    let script = pair(10_000, 300_000).publish(Primary, 3, 20_000, 300_000).fact(26_000, Fact::Locked(true));
+    // The worker decodes it once it is told to.
+    let script = script.fact(78_200, Fact::Decoding(id(3), true)).fact(78_400, Fact::Decoded(id(3)));
+    let warm = Policy { standby: Standby::Warm, ..hitless() };
+    let log = script.on_air(warm, 300_000);
+    let at = |wanted| log.iter().find(|(_, action)| *action == wanted).map(|(at, _)| *at);
+    assert_eq!(at(Action::OnAir(Some(Primary), Law::HoldOver)), Some(80_000));
 }

@@ -188,10 +188,10 @@ impl<'a> Oracle<'a> {
         }
         let broken = breaks.contains(&media.len());
         let media_since = streak.filter(|_| !broken && self.is_open(slot) && self.is_live(slot))?;
-        match self.mode {
-            Mode::Freeze => Some(media_since),
-            Mode::Hitless => Some(media_since.max(self.content_since(slot)?)),
+        if self.mode == Mode::Freeze || self.policy.standby == Standby::Warm {
+            return Some(media_since);
         }
+        Some(media_since.max(self.content_since(slot)?))
     }
 
     fn return_at(&self) -> Option<u64> {
