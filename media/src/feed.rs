@@ -141,6 +141,10 @@ impl Feed {
     pub fn reader(&self) -> FeedReader {
         let mut state = self.lock();
         state.generation += 1;
+        // All of it is unread again: what would leave no room for what comes is too old.
+        while state.keys.len() > 1 && state.bytes_from(state.start()) > state.limits.bytes / 4 * 3 {
+            state.keys.pop_front();
+        }
         state.cursor = state.start();
         // Configurations that lie between the keyframe and now are read again in order; the preamble may repeat one.
         state.preamble = [state.video.clone().map(TrackConfig::Video), state.audio.clone().map(TrackConfig::Audio)]
@@ -275,6 +279,12 @@ impl State {
         self.keys.front().map_or(self.base, |(at, _)| *at)
     }
 
+    /// Bytes of the units from item `at` on.
+    fn bytes_from(&self, at: u64) -> usize {
+        let items = self.items.iter().skip((at - self.base) as usize);
+        items.map(|item| if let FeedItem::Unit(unit) = item { unit.data.len() } else { 0 }).sum()
+    }
+
     /// A video unit is about to be added. A keyframe that the history does not need any more is no place to start.
     fn note_video(&mut self, dts: i64, key: bool) {
         let history = i64::try_from(self.limits.history.as_nanos()).unwrap_or(i64::MAX);
@@ -384,6 +394,20 @@ mod tests {
             assert!(from % 4 == 0 && (from == 0 || (ms - 13..=ms - 10).contains(&from)), "{from} of {ms}");
         }
         assert!(feed.lock().items.len() <= 14);
+    }
+
+    #[test]
+    fn a_new_reader_gets_no_more_history_than_leaves_room() {
+        let (feed, mut writer) = Feed::new(Limits { bytes: 100, history: Duration::from_secs(1), ..Limits::default() });
+        let mut first = feed.reader();
+        for ms in 0..10 {
+            assert!(writer.push(unit(Track::Video, ms % 2 == 0, ms)));
+            drain(&mut first);
+        }
+        let mut second = feed.reader();
+        assert!(writer.push(unit(Track::Video, false, 10)));
+        assert_eq!(drain(&mut second), [4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(feed.stats().overflows, 0);
     }
 
     #[test]

@@ -25,9 +25,9 @@ use super::stage::Stage;
 /// Added to every timestamp at first, nanoseconds: 2,000 h, more than the 32 bits of milliseconds that RTMP has.
 const SHIFT: i64 = 2_000 * 3_600 * 1_000_000_000;
 /// Compressed units a decoder holds: the longest delay and a 4 s GOP at 60 fps, and what arrives while it is caught up with.
-const UNITS: u64 = 1_000;
+const UNITS: u64 = 1_500;
 /// Bytes of them.
-const BYTES: u64 = 32 << 20;
+const BYTES: u64 = 64 << 20;
 /// How far inner timestamps step at a jump of the source's clock, nanoseconds.
 const STEP: i64 = 1_000_000_000;
 /// Longest wait of a held decoder before it looks again whether it should end, nanoseconds.
@@ -140,7 +140,7 @@ impl Decoder {
 
     /// The source's clock jumped to `dts`: nothing from before it is delivered any more.
     pub fn jump(&mut self, dts: i64) {
-        let inner = self.latest + STEP;
+        let inner = self.latest.saturating_add(STEP);
         *lock(&self.era) = Era { shift: inner - dts, begin: inner - STEP / 2 };
     }
 

@@ -4,8 +4,8 @@
 //! what is there: picture and sound change hands when content ends, not when a timer does.
 //!
 //! 1. What is shown and has content stays, unless the input on air takes over: at once when it was put on air at once (a planned return,
-//!    an operator's choice), after [`COVER`] of steady content when it is only covered for. One that was put on air because the other
-//!    was lost waits until what the other delivered is played out.
+//!    an operator's choice), after [`COVER`] of steady content when it is covered for, or [`STRANGER`] while it is not known to carry
+//!    the same programme (yet). One that was put on air because the other was lost waits until what the other delivered is played out.
 //! 2. Else the input on air, if it has content.
 //! 3. Else one that is known to carry the same programme and has content *covers*.
 //! 4. Else what is shown stays, and its last picture is held. Before anything was on air, the first input with content is shown: the
@@ -21,6 +21,9 @@ use weir_media::id::{SessionId, Slot};
 const FREEZE_PATIENCE: i64 = 200_000_000;
 /// Steady content of the input on air that ends a cover, nanoseconds.
 const COVER: i64 = failover::COVER.as_nanos() as i64;
+
+/// The same of one that is not in step: an encoder that came back. Its sound is in step within 10 s, else it has nothing in common.
+const STRANGER: i64 = 20_000_000_000;
 
 /// One input, as it is in the slot to decide.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +54,9 @@ pub struct Shot {
 pub struct Director {
     mode: Mode,
     on_air: Option<SessionId>,
+    /// As the control process said.
+    ordered: HandOver,
+    /// What of it is still to be done.
     hand_over: HandOver,
     shown: Option<SessionId>,
     /// What is shown stands in for the input on air, which had no content when it began to.
@@ -62,7 +68,15 @@ pub struct Director {
 impl Director {
     /// A director who shows nothing yet.
     pub fn new(mode: Mode) -> Self {
-        Self { mode, on_air: None, hand_over: HandOver::default(), shown: None, covering: false, steady_since: None }
+        Self {
+            mode,
+            on_air: None,
+            ordered: HandOver::default(),
+            hand_over: HandOver::default(),
+            shown: None,
+            covering: false,
+            steady_since: None,
+        }
     }
 
     /// How late content may be before it is missed, nanoseconds.
@@ -78,7 +92,9 @@ impl Director {
         if self.on_air != session {
             self.steady_since = None;
         }
-        (self.on_air, self.hand_over) = (session, hand_over);
+        if (self.on_air, self.ordered) != (session, hand_over) {
+            (self.on_air, self.ordered, self.hand_over) = (session, hand_over, hand_over);
+        }
     }
 
     /// Decides the slot that starts at `t`, nanoseconds.
@@ -103,6 +119,10 @@ impl Director {
             self.shown = next.map(|candidate| candidate.session).or(self.shown);
         }
         self.covering &= self.on_air.is_some() && self.shown != self.on_air;
+        if self.shown == self.on_air {
+            // The order is carried out; a cover from now on is one.
+            self.hand_over = HandOver::WhenOut;
+        }
         // Nothing is due yet: what will be is shown early, rather than black.
         let early = || on_air.or(candidates.first()).map(|candidate| candidate.session);
         Shot { session: self.shown.or_else(early), covers: self.covering }
@@ -113,12 +133,11 @@ impl Director {
         if self.shown == self.on_air {
             return false;
         }
-        let slot_of = |id: Option<SessionId>| candidates.iter().find(|c| Some(c.session) == id).map(|c| c.slot);
+        let on_programme = candidates.iter().any(|c| Some(c.session) == self.on_air && c.on_programme);
         let steady = self.steady_since.map_or(0, |since| t - since);
         match self.hand_over {
             HandOver::AtOnce => steady > 0,
-            // The other slot's input stands in, or is the one that was lost and came back after all.
-            HandOver::WhenOut => slot_of(self.shown) != slot_of(self.on_air) && steady >= COVER,
+            HandOver::WhenOut => self.covering && steady >= if on_programme { COVER } else { STRANGER },
         }
     }
 }
@@ -220,6 +239,43 @@ mod tests {
         assert_eq!(stage.run(5, false, true, true), shot(BACKUP, false));
         assert_eq!(stage.run(1, true, true, true), shot(BACKUP, false));
         assert_eq!(stage.run(1, true, true, true), shot(PRIMARY, false));
+    }
+
+    #[test]
+    fn a_cover_after_a_planned_return_lasts_as_long_as_any() {
+        let mut stage = Stage::new(Mode::Hitless);
+        stage.director.on_air(Some(PRIMARY), HandOver::AtOnce);
+        stage.run(10, true, true, true);
+        stage.run(1, false, true, true);
+        for _ in 0..60 {
+            stage.director.on_air(Some(PRIMARY), HandOver::AtOnce);
+            assert_eq!(stage.run(1, true, true, true), shot(BACKUP, true));
+        }
+        assert_eq!(stage.run(1, true, true, true), shot(PRIMARY, false));
+    }
+
+    #[test]
+    fn a_covered_encoder_that_came_back_waits_until_it_is_in_step() {
+        let mut director = Director::new(Mode::Hitless);
+        director.on_air(Some(PRIMARY), HandOver::WhenOut);
+        let candidate = |session, slot, has_content, on_programme| Candidate {
+            session,
+            slot,
+            has_content,
+            lasts: has_content,
+            on_programme,
+        };
+        let again = SessionId(3);
+        let backup = candidate(BACKUP, Slot::Backup, true, true);
+        director.pick(0, &[candidate(PRIMARY, Slot::Primary, true, true), backup]);
+        assert_eq!(director.pick(SLOT, &[candidate(PRIMARY, Slot::Primary, false, true), backup]), shot(BACKUP, true));
+        director.on_air(Some(again), HandOver::WhenOut);
+        for n in 2..200 {
+            let shown = director.pick(n * SLOT, &[backup, candidate(again, Slot::Primary, true, false)]);
+            assert_eq!(shown, shot(BACKUP, true));
+        }
+        let shown = director.pick(200 * SLOT, &[backup, candidate(again, Slot::Primary, true, true)]);
+        assert_eq!(shown, shot(again, false));
     }
 
     #[test]

@@ -21,9 +21,9 @@ const FORGIVEN: u32 = 4;
 /// Pictures after which earlier failures are forgotten.
 const RECOVERED: u64 = 100;
 /// Units kept while they are not decoded: the longest delay and a 4 s GOP at 60 fps.
-const KEPT: usize = 900;
+const KEPT: usize = 1_500;
 /// Bytes of them.
-const KEPT_BYTES: usize = 32 << 20;
+const KEPT_BYTES: usize = 64 << 20;
 
 /// One open publisher.
 pub struct Input {
@@ -163,13 +163,15 @@ impl Input {
         }
         self.kept_bytes += unit.data.len();
         self.kept.push_back(unit);
-        if self.kept.len() > KEPT || self.kept_bytes > KEPT_BYTES {
-            return self.forget_kept();
-        }
-        let inputs = self.stage.lock();
-        let Some(session) = inputs.sessions.get(&self.session) else { return };
-        let is_due = |unit: &AccessUnit| session.due(unit.pts.as_nanos()).is_some_and(|due| due <= now);
-        let key = (1..self.kept.len()).rev().find(|&n| self.kept[n].keyframe && is_due(&self.kept[n]));
+        let key = if self.kept.len() > KEPT || self.kept_bytes > KEPT_BYTES {
+            // The oldest keyframe is given up; a lone one with all that follows it.
+            Some((1..self.kept.len()).find(|&n| self.kept[n].keyframe).unwrap_or(self.kept.len()))
+        } else {
+            let inputs = self.stage.lock();
+            let Some(session) = inputs.sessions.get(&self.session) else { return };
+            let is_due = |unit: &AccessUnit| session.due(unit.pts.as_nanos()).is_some_and(|due| due <= now);
+            (1..self.kept.len()).rev().find(|&n| self.kept[n].keyframe && is_due(&self.kept[n]))
+        };
         let dropped = self.kept.drain(..key.unwrap_or(0)).map(|unit| unit.data.len()).sum::<usize>();
         self.kept_bytes -= dropped;
     }

@@ -272,6 +272,11 @@ impl Mixer {
             candidates.push(Candidate { session: *id, slot, has_content, lasts, on_programme });
         }
         let shot = self.director.pick(t, &candidates);
+        let strange = candidates.iter().any(|c| Some(c.session) == shot.session && !c.on_programme);
+        if strange {
+            // Another programme is on air now; who carried the one before does not carry this one.
+            inputs.sessions.values_mut().for_each(|session| session.on_programme = false);
+        }
         if self.shot.replace(shot) != Some(shot) {
             inputs.shown = shot.session;
             inputs.tell(FromWorker::Shown(Shown { session: shot.session, covers: shot.covers, frame: n }));

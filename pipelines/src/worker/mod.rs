@@ -254,6 +254,8 @@ impl Worker {
             input.set_canvas(canvas.width, canvas.height);
         }
         self.inputs.insert(session, input);
+        // It may be on air already: a replaced worker hears of that first.
+        self.decode_wanted();
     }
 
     /// How far the output runs behind arrival, nanoseconds.

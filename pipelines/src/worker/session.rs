@@ -31,9 +31,11 @@ const SOUND_WINDOW: i64 = 1_000_000_000;
 const LONGEST_LAG: i64 = 1_000_000_000;
 /// A picture that comes later than this after its slot does not count, nanoseconds.
 const LONGEST_LATE: i64 = 300_000_000;
+/// A picture is presented at most this long after it is decoded, nanoseconds; far more than any encoder reorders.
+const FARTHEST: i64 = 5_000_000_000;
 /// Pictures further apart than this are a hole, not a slow source, nanoseconds.
 const LONGEST_PICTURE: i64 = 500_000_000;
-/// An input whose sound has not arrived for this long, while pictures have, is one without sound, nanoseconds.
+/// An input whose sound stays behind its pictures by this much is one without sound, nanoseconds.
 const MUTE: i64 = 1_000_000_000;
 /// The phase of an aligned input's pictures is left alone up to this part of a slot.
 const PHASE_TOLERANCE: i64 = 4;
@@ -68,13 +70,14 @@ pub struct Session<P> {
     picture_lasts: i64,
     /// Wall clock of the latest slot that was made.
     made: Option<i64>,
+    /// When a decoder last gave a picture, counted or not.
+    given_at: Option<i64>,
     /// Source time up to which pictures were taken off.
     shown_until: Option<i64>,
     audio: AudioRing,
     tap: Tap,
-    /// Arrival of the latest unit of either track, wall clock, and the latest video unit's PTS.
+    /// Arrival, wall clock, and DTS of the latest video unit.
     video_seen: Option<(i64, i64)>,
-    audio_seen: Option<i64>,
     /// It is known to carry the programme that is on air.
     pub on_programme: bool,
     /// It had content for the latest slot.
@@ -108,7 +111,6 @@ impl<P: Clone> Session<P> {
             picture_lasts: LONGEST_PICTURE,
             tap: Tap::new(SearchRange::default()),
             video_seen: None,
-            audio_seen: None,
             on_programme: false,
             content: false,
             underruns: 0,
@@ -116,6 +118,7 @@ impl<P: Clone> Session<P> {
             pictures: VecDeque::with_capacity(PICTURES),
             current: None,
             made: None,
+            given_at: None,
             shown_until: None,
             audio: AudioRing::default(),
             sound_lateness: None,
@@ -152,7 +155,6 @@ impl<P: Clone> Session<P> {
     /// An audio unit arrived. Some encoders send sound later than the pictures it belongs to; sound that never comes in time would
     /// never be heard, so the input is then shown later by as much.
     pub fn audio_arrived(&mut self, now: i64, pts: i64) {
-        self.audio_seen = Some(now);
         let Some(anchor) = &mut self.anchor else { return };
         let lateness = now - anchor.wall(pts);
         let (end, least) = self.sound_lateness.get_or_insert((now + SOUND_WINDOW, i64::MAX));
@@ -208,9 +210,14 @@ impl<P: Clone> Session<P> {
     }
 
     /// A decoded picture. One that comes long after its slot was made is none: a decoder that is fed nothing but noise gives away what it
-    /// had kept back, one old picture with every keyframe.
+    /// had kept back, one old picture with every keyframe. A decoder that is merely late gives many.
     pub fn picture(&mut self, now: i64, pts: i64, picture: P) {
-        if self.due(pts).zip(self.made).is_some_and(|(due, made)| due < made - LONGEST_LATE) {
+        let silent = self.given_at.replace(now).is_none_or(|before| now - before > LONGEST_LATE);
+        if silent && self.due(pts).zip(self.made).is_some_and(|(due, made)| due < made - LONGEST_LATE) {
+            return;
+        }
+        // One that claims to be shown in hours would hold up all that come before it.
+        if self.video_seen.is_some_and(|(_, dts)| pts > dts + FARTHEST) {
             return;
         }
         let step = self.decoded_until.map_or(0, |before| pts - before);
@@ -246,12 +253,10 @@ impl<P: Clone> Session<P> {
         &self.tap
     }
 
-    /// It has sound: it arrives about as lately as the pictures.
+    /// It has sound, which arrives and decodes about as far as the pictures do.
     pub fn sounds(&self) -> bool {
-        match (self.audio_seen, self.video_seen) {
-            (Some(audio), Some((video, _))) => video - audio < MUTE,
-            (audio, _) => audio.is_some(),
-        }
+        let Some(end) = self.audio.end() else { return false };
+        self.video_seen.is_none_or(|(_, dts)| end > sample_number(dts - MUTE))
     }
 
     /// Wall clock at which the sound of the source time 0 is heard: what alignment compares. `None` before the first unit.
@@ -272,6 +277,8 @@ impl<P: Clone> Session<P> {
             return false;
         }
         self.shift += by;
+        // What is moved later has to wait for its content; that is no underrun.
+        self.content &= by <= 0;
         true
     }
 
@@ -279,9 +286,11 @@ impl<P: Clone> Session<P> {
     /// rounding of a timestamp would repeat one and skip another.
     pub fn centre_pictures(&mut self, timeline: &Timeline) {
         let Some(due) = self.pictures.front().and_then(|(pts, _)| self.due(*pts)) else { return };
-        let phase = timeline.phase(due);
-        if phase.abs() > timeline.slot() / PHASE_TOLERANCE {
-            self.picture_phase -= phase;
+        let (slot, phase) = (timeline.slot(), timeline.phase(due));
+        // Pictures of another rate lie everywhere.
+        let same_rate = (self.picture_lasts - slot).abs() <= slot / 8;
+        if same_rate && phase.abs() > slot / PHASE_TOLERANCE {
+            self.picture_phase = (self.picture_phase - phase + slot / 2).rem_euclid(slot) - slot / 2;
         }
     }
 

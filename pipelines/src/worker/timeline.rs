@@ -36,8 +36,10 @@ impl Timeline {
 
     /// How far `time` lies behind the nearest slot start; negative when before it. At most half a slot either way.
     pub fn phase(&self, time: i64) -> i64 {
-        let n = frame_at(self.grid.frame_rate, (time - self.epoch).max(0) as u64);
-        time - self.slot_start(n)
+        let since = time - self.epoch;
+        let n = frame_at(self.grid.frame_rate, since.unsigned_abs());
+        let nearest = self.grid.frame_rate.frame_start_ns(n) as i64;
+        since - if since < 0 { -nearest } else { nearest }
     }
 }
 
