@@ -93,6 +93,8 @@ pub(crate) struct PipelineActor {
     overflow: Arc<AtomicBool>,
     worker: Worker,
     budget: RestartBudget,
+    /// This worker has announced its output. Until then it may drop what it decodes and wait for another input's keyframe.
+    output_runs: bool,
     view: PipelineView,
     input_live: bool,
     playable: bool,
@@ -112,6 +114,7 @@ impl PipelineActor {
             overflow: Arc::default(),
             worker: Worker::Idle,
             budget,
+            output_runs: false,
             view: PipelineView { state: "idle", ..PipelineView::default() },
             input_live: false,
             playable: false,
@@ -124,6 +127,7 @@ impl PipelineActor {
     fn start_worker(&mut self, state: &'static str) {
         let hang = Hang::new(self.shared.config.hang, behind(&self.spec.failover), self.input_live, clock::now());
         self.worker = Worker::Running { hang, steady_since: None };
+        self.output_runs = false;
         self.view.state = state;
         self.view.report = WorkerReport::default();
         if let Some(pipeline) = &mut self.pipeline {
@@ -135,7 +139,10 @@ impl PipelineActor {
         let now = clock::now();
         match event {
             PipelineEvent::Started { pid } => self.view.pid = Some(pid),
-            PipelineEvent::Output(output) => self.view.output = Some(output),
+            PipelineEvent::Output(output) => {
+                self.output_runs = true;
+                self.view.output = Some(output);
+            }
             PipelineEvent::Playable => {
                 self.playable = true;
                 self.advance(now);
@@ -170,7 +177,7 @@ impl PipelineActor {
         let advanced = report.frames > self.view.report.frames;
         if let Worker::Running { hang, steady_since } = &mut self.worker {
             let decoded = report.inputs.iter().map(|input| input.decoded_frames).sum();
-            hang.on_report(decoded, report.frames, now);
+            hang.on_report(if self.output_runs { decoded } else { 0 }, report.frames, now);
             if advanced {
                 let steady_since = *steady_since.get_or_insert(now);
                 self.budget.on_running(now.saturating_duration_since(steady_since));

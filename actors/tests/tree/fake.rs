@@ -27,6 +27,8 @@ pub struct FakeFactory {
     pub events: Arc<Mutex<Vec<Option<PipelineEvents>>>>,
     /// Workers decode, report and make parts.
     pub healthy: Arc<AtomicBool>,
+    /// Workers decode and report, but wait for an input that they can begin their output with.
+    pub waiting: Arc<AtomicBool>,
     /// How many of the next `open` calls panic.
     pub panics: Arc<AtomicU32>,
     /// Sessions that bring nothing that decodes.
@@ -43,6 +45,7 @@ impl Default for FakeFactory {
             calls: Arc::default(),
             events: Arc::default(),
             healthy: Arc::new(AtomicBool::new(true)),
+            waiting: Arc::default(),
             panics: Arc::default(),
             blind: Arc::default(),
             told: Arc::default(),
@@ -205,6 +208,12 @@ impl FakePipeline {
     }
 }
 
+/// What workers make.
+pub fn output() -> Output {
+    let renditions = Ladder::default().renditions(1280, 720);
+    Output { grid: Grid::new(FrameRate::whole(30)), renditions, audio_bitrate_kbps: 128, epoch_ns: 0 }
+}
+
 fn nothing_of(session: SessionId) -> InputReport {
     InputReport {
         session,
@@ -226,10 +235,10 @@ impl Pipeline for FakePipeline {
         let (factory, number, report) = (self.factory.clone(), self.number, Arc::clone(&self.report));
         let life = factory.lives.load(Relaxed);
         self.tasks.push(actix_rt::spawn(async move {
-            let grid = Grid::new(FrameRate::whole(30));
-            let renditions = Ladder::default().renditions(1280, 720);
-            let output = Output { grid, renditions, audio_bitrate_kbps: 128, epoch_ns: 0 };
-            factory.emit(number, PipelineEvent::Output(output));
+            let waiting = factory.waiting.load(Relaxed);
+            if !waiting {
+                factory.emit(number, PipelineEvent::Output(output()));
+            }
             let mut tick = tokio::time::interval(Duration::from_millis(250));
             tick.tick().await;
             for n in 1u64.. {
@@ -242,11 +251,13 @@ impl Pipeline for FakePipeline {
                 }
                 let told = {
                     let mut report = report.lock().unwrap();
-                    (report.frames, report.speed_milli) = (n * 7, 1_000);
+                    if !waiting {
+                        (report.frames, report.speed_milli) = (n * 7, 1_000);
+                    }
                     report.clone()
                 };
                 factory.emit(number, PipelineEvent::Report(told));
-                if n == 2 {
+                if n == 2 && !waiting {
                     factory.emit(number, PipelineEvent::Playable);
                 }
             }

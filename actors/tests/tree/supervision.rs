@@ -88,6 +88,27 @@ async fn a_hung_worker_is_killed_after_two_seconds_and_replaced_in_the_same_broa
 }
 
 #[actix::test]
+async fn a_worker_owes_no_frame_before_it_has_announced_its_output() {
+    let tree = Tree::new().await;
+    tree.factory.waiting.store(true, Relaxed);
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Flow).await;
+    pass(20_000).await;
+    assert_eq!(tree.factory.count("1: kill"), 0, "it decodes and waits for what it can begin with");
+    tree.factory.emit(1, PipelineEvent::Output(fake::output()));
+    pass(1_990).await;
+    assert_eq!(tree.factory.count("1: kill"), 0);
+    pass(260).await; // the first report after the announcement starts the clock
+    assert_eq!(tree.factory.count("1: kill"), 1, "announced, and nothing comes");
+    pass(20_000).await;
+    assert_eq!(
+        (tree.factory.count("1: start"), tree.factory.count("1: kill")),
+        (2, 1),
+        "the next one has announced nothing"
+    );
+}
+
+#[actix::test]
 async fn a_worker_that_keeps_dying_is_degraded_and_never_given_up() {
     let tree = Tree::new().await;
     tree.factory.healthy.store(false, Relaxed);
