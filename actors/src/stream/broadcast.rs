@@ -59,9 +59,7 @@ impl StreamSupervisor {
             input_live: false,
             begun: self.broadcasting,
         });
-        let open: Vec<SessionId> =
-            self.sessions.values().filter(|session| session.closing.is_none()).map(|session| session.id).collect();
-        open.into_iter().for_each(|session| self.open_input(session));
+        self.open_sessions().for_each(|session| self.open_input(session));
         for slot in [Slot::Primary, Slot::Backup] {
             if self.air.state.is_prepared(slot) {
                 self.prepare(slot, true);
@@ -69,6 +67,11 @@ impl StreamSupervisor {
         }
         self.tell_arrival();
         self.put_on_air(HandOver::WhenOut);
+    }
+
+    /// Those that are not told to go.
+    pub(super) fn open_sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.sessions.values().filter(|session| session.closing.is_none()).map(|session| session.id)
     }
 
     pub(super) fn open_input(&self, id: SessionId) {

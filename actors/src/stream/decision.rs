@@ -56,6 +56,10 @@ impl StreamSupervisor {
         let what = JournalEvent::Broadcast { state: BroadcastState::Ended };
         self.journal.record(what, format!("broadcast ends: no media for {:?}", self.shared.config.linger));
         self.finish_pipeline();
+        // One that has not decoded yet may begin the next broadcast, which takes a worker that tries.
+        if self.open_sessions().next().is_some() {
+            self.ensure_pipeline();
+        }
     }
 
     fn live(&mut self, slot: Slot, edge: Result<(), Loss>) {

@@ -193,6 +193,24 @@ async fn an_input_that_does_not_decode_is_never_on_air() {
 }
 
 #[actix::test]
+async fn an_input_that_decodes_only_after_the_broadcasts_end_begins_the_next_one() {
+    let (tree, primary, backup) = both().await;
+    tree.factory.blind.lock().unwrap().insert(backup.session);
+    pass(3_100).await;
+    primary.tell(Cmd::Unpublish).await;
+    pass(61_000).await;
+    assert_eq!((tree.factory.count("1: finish"), tree.events.count(&EventKind::BroadcastEnded)), (1, 1));
+    pass(20_000).await;
+    assert_eq!(tree.detail().await.slots[1].state, InputState::Undecoded);
+    assert!(!backup.ended.is_finished());
+    tree.factory.blind.lock().unwrap().clear();
+    pass(1_000).await;
+    let detail = tree.detail().await;
+    assert_eq!((detail.on_air, detail.shown), (Some(Backup), Some(Backup)));
+    assert_eq!((tree.factory.count("2: start"), tree.events.count(&EventKind::BroadcastStarted)), (1, 2));
+}
+
+#[actix::test]
 async fn pictures_that_stop_are_a_loss_though_units_arrive() {
     let (tree, primary, _backup) = both().await;
     let last = last_media(&primary).await;
