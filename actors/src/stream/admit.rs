@@ -21,7 +21,7 @@ use crate::ingest::{CloseReason, FACTS_CAPACITY, Grant, Publish};
 use crate::journal::{JournalEvent, SessionState};
 use crate::report::{ChildName, ConnectionFact};
 
-/// Sessions whose slots are remembered: what was delivered may be played out for seconds after they are gone.
+/// Sessions whose slots are remembered, those here among them: what was delivered may be played out for seconds after they are gone.
 const REMEMBERED: usize = 64;
 
 /// Lets a publisher in that has passed the gate.
@@ -100,7 +100,8 @@ impl StreamSupervisor {
     fn remember(&mut self, session: SessionId, slot: Slot) {
         self.slots.insert(session, slot);
         if self.slots.len() > REMEMBERED {
-            self.slots.pop_first();
+            let gone = self.slots.keys().find(|id| !self.sessions.contains_key(id)).copied();
+            gone.map(|id| self.slots.remove(&id));
         }
     }
 

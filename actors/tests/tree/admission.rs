@@ -89,3 +89,16 @@ async fn media_takes_the_silent_slot_back_while_it_is_free() {
     assert_eq!(tree.try_publish(publish(2)).await.unwrap_err(), Refusal::SlotTaken);
     assert!(!wire.ended.is_finished());
 }
+
+#[actix::test]
+async fn what_is_shown_is_known_however_often_the_other_slot_reconnects() {
+    let tree = Tree::new().await;
+    let backup = tree.backup(1).await;
+    backup.tell(Cmd::Flow).await;
+    pass(1_000).await;
+    for host in 2..102 {
+        tree.wire(host).await.tell(Cmd::Unpublish).await;
+    }
+    let detail = tree.detail().await;
+    assert_eq!((detail.on_air, detail.shown), (Some(Slot::Backup), Some(Slot::Backup)));
+}
