@@ -265,10 +265,15 @@ impl StreamHandler<StreamReport> for StreamSupervisor {
 impl Handler<Wishes> for StreamSupervisor {
     type Result = ();
 
-    fn handle(&mut self, wished: Wishes, _: &mut Self::Context) {
+    fn handle(&mut self, wished: Wishes, ctx: &mut Self::Context) {
         fault!("StreamSupervisor: Wishes");
         self.wished = wished;
+        // A pipeline that waits for an encoder is made with the old wishes.
+        if !self.broadcasting && self.open_sessions().next().is_none() {
+            self.finish_pipeline();
+        }
         self.configure();
+        self.settle(ctx);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Live, on air, holding, ended: at exact times.
 
+use weir_actors::control::{PutStream, StreamSpec};
 use weir_actors::event::EventKind;
 use weir_actors::ingest::CloseReason;
+use weir_media::failover::{FailoverSpec, Mode};
 use weir_media::id::{Protocol, Slot};
 use weir_media::pipeline::PipelineEvent;
 
@@ -138,4 +140,26 @@ async fn an_input_that_cannot_be_decoded_is_closed_with_the_reason() {
     let reason = "High 4:4:4 is not supported".to_owned();
     tree.factory.emit(1, PipelineEvent::Rejected { session: wire.session, reason: reason.clone() });
     assert_eq!(wire.ended.await.unwrap(), Some(CloseReason::Unacceptable(reason)));
+}
+
+#[actix::test]
+async fn settings_made_after_an_encoder_that_brought_no_media_are_the_next_broadcasts() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Unpublish).await;
+    let failover = FailoverSpec { mode: Mode::Hitless, ..FailoverSpec::default() };
+    tree.root.send(PutStream(StreamSpec { failover, ..spec(STREAM) })).await.unwrap();
+    settle().await;
+    assert_eq!(tree.detail().await.mode, Mode::Hitless);
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Flow).await;
+    pass(1_000).await;
+    let detail = tree.detail().await;
+    assert_eq!((detail.mode, detail.on_air), (Mode::Hitless, Some(Slot::Primary)));
+    assert_eq!(tree.factory.seen()[..3], ["1: open 1 primary", "1: start", "1: close 1"]);
+    assert_eq!(tree.factory.count("2: start"), 1);
+    assert_eq!(
+        (tree.events.count(&EventKind::BroadcastStarted), tree.events.count(&EventKind::BroadcastEnded)),
+        (1, 0)
+    );
 }
