@@ -14,7 +14,7 @@ use weir_policy::rate_limit::Sampling;
 pub use self::entry::{BroadcastState, JournalEntry, JournalEvent, SessionState, TimerState, WorkerState};
 use crate::clock;
 
-/// Entries kept; older ones go first.
+/// Entries kept; the oldest detail goes first, so that the reasons of switches stay, and the oldest of all once none is left.
 const CAPACITY: usize = 1_000;
 
 /// A bounded ring of entries; cloning shares it.
@@ -41,6 +41,11 @@ impl Ring {
         let older = self.entries.partition_point(|entry| entry.seq < before);
         self.entries.range(..older).rev().take(limit).cloned().collect()
     }
+
+    fn drop_one(&mut self) {
+        let oldest_detail = self.entries.iter().position(|entry| entry.what.is_detail());
+        self.entries.remove(oldest_detail.unwrap_or(0));
+    }
 }
 
 impl Journal {
@@ -64,7 +69,7 @@ impl Journal {
         }
         let mut ring = self.lock();
         if ring.entries.len() == CAPACITY {
-            ring.entries.pop_front();
+            ring.drop_one();
         }
         // Numbered under the lock, so that the ring is in order.
         let seq = *self.newest.borrow() + 1;
@@ -118,7 +123,7 @@ impl JournalReader {
         lock(&self.ring).page(before.unwrap_or(u64::MAX), limit)
     }
 
-    /// Entries behind the entry of that number, oldest first: at most 1000. What is older than these is gone.
+    /// Entries behind the entry of that number, oldest first: at most 1000. What is gone leaves holes in the numbers.
     pub fn after(&self, seq: u64) -> Vec<JournalEntry> {
         let ring = lock(&self.ring);
         let first = ring.entries.partition_point(|entry| entry.seq <= seq);
@@ -148,6 +153,29 @@ mod tests {
         }
         let seen = seqs(&journal.latest(usize::MAX));
         assert_eq!((seen.len(), seen[0], seen[CAPACITY - 1]), (CAPACITY, CAPACITY as u64 + 3, 4));
+    }
+
+    #[test]
+    fn details_go_first_and_leave_holes_in_the_numbers() {
+        use weir_media::id::Slot::Primary;
+        let journal = Journal::new(StreamId(1));
+        let reader = journal.reader();
+        let detail = || journal.record(JournalEvent::Prepare { slot: Primary, decode: true }, "prepared");
+        journal.note("on air: backup");
+        (0..3 * CAPACITY).for_each(|_| detail());
+        journal.note("on air: primary");
+        let seen = journal.latest(usize::MAX);
+        let newest = 3 * CAPACITY as u64 + 2;
+        assert_eq!((seen.len(), seen[0].seq, seen[CAPACITY - 2].seq), (CAPACITY, newest, newest - CAPACITY as u64 + 2));
+        assert_eq!(seen[CAPACITY - 1].text, "on air: backup");
+        assert_eq!(seqs(&reader.page(Some(newest - CAPACITY as u64 + 3), 9)), [newest - CAPACITY as u64 + 2, 1]);
+        assert_eq!(seqs(&reader.after(1)[..2]), [newest - CAPACITY as u64 + 2, newest - CAPACITY as u64 + 3]);
+        (0..CAPACITY).for_each(|n| journal.note(n.to_string()));
+        detail();
+        detail();
+        let seen = journal.latest(usize::MAX);
+        assert_eq!((seen.len(), &*seen[0].text, &*seen[1].text), (CAPACITY, "prepared", "999"), "one detail at most");
+        assert_eq!(seen.last().map(|entry| &*entry.text), Some("1"), "and one reason for it");
     }
 
     #[test]

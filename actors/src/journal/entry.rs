@@ -10,7 +10,7 @@ use weir_policy::failover::{InputState, Timer};
 /// One entry of a stream's journal. As JSON its event's fields stand beside its own, and `event` names it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JournalEntry {
-    /// Position in the journal, from 1.
+    /// Position in the journal, from 1, ascending; what is gone leaves a hole.
     pub seq: u64,
     /// Wall clock. The API writes it, as RFC 3339.
     #[serde(skip)]
@@ -133,9 +133,13 @@ pub enum JournalEvent {
 }
 
 impl JournalEvent {
-    /// Of interest to who reads the journal, but not in the log.
+    /// Of interest to who reads the journal while it is new, but not in the log.
     pub(crate) fn is_detail(&self) -> bool {
-        matches!(self, Self::Input { .. } | Self::Timer { .. } | Self::Prepare { .. } | Self::Gap { .. })
+        match self {
+            Self::Input { .. } | Self::Timer { .. } | Self::Prepare { .. } => true,
+            Self::Gap { filled_ms, silence_ms, .. } => (*filled_ms, *silence_ms) == (0, 0),
+            _ => false,
+        }
     }
 }
 
