@@ -224,7 +224,7 @@ impl Parent<ChildName, StreamFact> for StreamSupervisor {
         match child {
             ChildName::Failover => self.start_failover(),
             ChildName::Pipeline(number) => match &self.pipeline {
-                Some(pipeline) if pipeline.number == number => self.start_pipeline(number),
+                Some(pipeline) if pipeline.number == number => self.start_pipeline(number, pipeline.spec.clone()),
                 // The broadcast has ended meanwhile.
                 _ => self.pipeline_ended(number),
             },

@@ -19,6 +19,8 @@ use crate::supervise::ExitReason;
 /// The running broadcast's pipeline.
 pub(super) struct PipelineRef {
     pub number: u64,
+    /// What it is made with, also when it is restarted.
+    pub spec: BroadcastSpec,
     /// `None` while it waits to be restarted.
     pub addr: Option<Addr<PipelineActor>>,
     pub view: PipelineView,
@@ -39,18 +41,19 @@ impl StreamSupervisor {
         if self.pipeline.is_none() {
             self.configure();
             self.broadcasts += 1;
-            self.start_pipeline(self.broadcasts);
+            let (ladder, failover) = (self.wished.ladder.clone(), self.failover);
+            self.start_pipeline(self.broadcasts, BroadcastSpec { stream: self.id, ladder, failover });
         }
     }
 
-    pub(super) fn start_pipeline(&mut self, number: u64) {
-        let spec = BroadcastSpec { stream: self.id, ladder: self.wished.ladder.clone(), failover: self.failover };
-        let shared = Arc::clone(&self.shared);
+    pub(super) fn start_pipeline(&mut self, number: u64, spec: BroadcastSpec) {
+        let (made_with, shared) = (spec.clone(), Arc::clone(&self.shared));
         let policy = shared.config.restarts.actor;
-        let start = |uplink| PipelineActor::new(spec, shared, uplink);
+        let start = |uplink| PipelineActor::new(made_with, shared, uplink);
         let addr = self.children.start(ChildName::Pipeline(number), policy, start);
         self.pipeline = Some(PipelineRef {
             number,
+            spec,
             addr: Some(addr),
             view: PipelineView::default(),
             transcoding: false,

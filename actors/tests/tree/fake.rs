@@ -23,6 +23,8 @@ use weir_policy::failover::Fact;
 pub struct FakeFactory {
     /// What pipelines were told, with the time.
     pub calls: Arc<Mutex<Vec<(Instant, String)>>>,
+    /// What pipelines were made with, oldest first.
+    pub specs: Arc<Mutex<Vec<BroadcastSpec>>>,
     /// Where the events of each broadcast's pipeline go, oldest first; `None` when it has let go of it.
     pub events: Arc<Mutex<Vec<Option<PipelineEvents>>>>,
     /// Workers decode, report and make parts.
@@ -43,6 +45,7 @@ impl Default for FakeFactory {
     fn default() -> Self {
         Self {
             calls: Arc::default(),
+            specs: Arc::default(),
             events: Arc::default(),
             healthy: Arc::new(AtomicBool::new(true)),
             waiting: Arc::default(),
@@ -96,6 +99,7 @@ impl PipelineFactory for FakeFactory {
         let mut all = self.events.lock().unwrap();
         all.push(Some(events));
         let hot = spec.failover.standby == Standby::Hot;
+        self.specs.lock().unwrap().push(spec);
         Box::new(FakePipeline {
             factory: self.clone(),
             number: all.len(),

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use weir_actors::control::PutStream;
+use weir_actors::control::{PutStream, StreamSpec};
 use weir_actors::event::EventKind;
 use weir_actors::ingest::CloseReason;
 use weir_actors::{Door, ServeFactory, TreeConfig};
 use weir_media::id::StreamId;
+use weir_media::ladder::Ladder;
 use weir_media::pipeline::PipelineEvent;
 
 use crate::support::*;
@@ -33,6 +34,23 @@ async fn a_panicking_pipeline_actor_is_replaced_and_its_session_stays() {
     }
     let failover = tree.node(&["StreamSupervisor", "FailoverActor"]).await.unwrap();
     assert_eq!((failover.restarts, failover.last_exit), (0, None), "its sibling was not touched");
+}
+
+#[actix::test]
+async fn a_pipeline_actor_restarted_in_mid_broadcast_makes_the_same_output() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Flow).await;
+    pass(1_000).await;
+    let ladder = Ladder(spec(STREAM).ladder.0[..1].to_vec());
+    tree.root.send(PutStream(StreamSpec { ladder: ladder.clone(), ..spec(STREAM) })).await.unwrap();
+    tree.factory.hang_up(1);
+    pass(2_000).await;
+    wire.tell(Cmd::Unpublish).await;
+    pass(61_000).await;
+    let _next = tree.wire(1).await;
+    let made: Vec<Ladder> = tree.factory.specs.lock().unwrap().iter().map(|made| made.ladder.clone()).collect();
+    assert_eq!(made, [spec(STREAM).ladder, spec(STREAM).ladder, ladder], "changed with the next broadcast");
 }
 
 #[actix::test]
