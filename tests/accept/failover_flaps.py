@@ -156,7 +156,7 @@ def act(rig, slot, action):
     else:
         # One that was cut off keeps its connection and has to be let go first, as an encoder's own watch would do.
         pusher.end()
-        pusher.tap.unblock()
+        pusher.tap.let_go()
         try:
             rig.start(slot)
         except Failed:

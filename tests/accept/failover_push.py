@@ -171,6 +171,16 @@ class Tap:
     def unblock(self):
         self.flowing.set()
 
+    def let_go(self):
+        """Ends what was blocked without handing on what it still held, and lets the next connection through."""
+        for one in self.sockets:
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it has ended already
+        self.sockets = []
+        self.unblock()
+
     def only_sound(self):
         self.pictures = False
 
