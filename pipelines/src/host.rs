@@ -13,6 +13,7 @@
 mod driver;
 mod forker;
 mod process;
+mod shelver;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -283,7 +283,8 @@ impl Rule {
     /// When primary's hold is over, if nothing happens to it before.
     fn return_at(&self) -> Option<Instant> {
         let waits = self.state.on_air == Some(Slot::Backup) && self.state.chosen.is_none();
-        let steady = self.input(Slot::Primary).steady_since(self.state.mode(), self.state.policy.standby).filter(|_| waits)?;
+        let steady =
+            self.input(Slot::Primary).steady_since(self.state.mode(), self.state.policy.standby).filter(|_| waits)?;
         let unlocked = self.state.mode() == Mode::Hitless && !self.state.locked;
         Some(steady + self.state.policy.hold + if unlocked { self.state.policy.lock_patience } else { Duration::ZERO })
     }

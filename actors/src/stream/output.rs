@@ -73,7 +73,8 @@ impl StreamSupervisor {
         for input in &report.inputs {
             let session = input.session;
             let last = before.inputs.iter().find(|last| last.session == session);
-            let grown = input.decoded_frames > last.map_or(0, |last| last.decoded_frames) || input.since_decoded_ms == Some(0);
+            let grown =
+                input.decoded_frames > last.map_or(0, |last| last.decoded_frames) || input.since_decoded_ms == Some(0);
             if let Some(since) = input.since_decoded_ms.filter(|_| grown) {
                 let at = now.checked_sub(Duration::from_millis(since.into())).unwrap_or(now);
                 self.tell_rule_at(Fact::Decoded(session), at);
