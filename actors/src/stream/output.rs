@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir_media::failover::{Gap, InputEdge, Shown};
+use weir_media::failover::{AlignmentState, Gap, InputEdge, Shown};
 use weir_media::id::{SessionId, Slot};
 use weir_media::protocol::Report as WorkerReport;
 use weir_policy::failover::Fact;
@@ -41,10 +41,7 @@ impl StreamSupervisor {
             PipelineFact::Alignment(alignment) => {
                 self.on_alignment(&alignment);
                 let AlignmentDetail { state, offset_ms, confidence, drift_ppm } = alignment.into();
-                let text = match offset_ms {
-                    Some(offset) => format!("alignment {state:?}: the backup is {offset:.1} ms late"),
-                    None => format!("alignment {state:?}"),
-                };
+                let text = alignment_text(state, offset_ms);
                 self.journal.record(JournalEvent::Alignment { state, offset_ms, confidence, drift_ppm }, text);
             }
             PipelineFact::Rejected { session, reason } => {
@@ -109,5 +106,20 @@ impl StreamSupervisor {
             ),
         };
         self.journal.record(JournalEvent::Gap { from, to, filled_ms, silence_ms, since_good_ms, frame }, text);
+    }
+}
+
+fn alignment_text(state: AlignmentState, offset_ms: Option<f64>) -> String {
+    let text = match state {
+        AlignmentState::Idle => "there are no two programmes to compare",
+        AlignmentState::Searching => "looks for how far apart both programmes are",
+        AlignmentState::Candidate => "has an idea of how far apart both programmes are, not confirmed yet",
+        AlignmentState::Locked => "knows how far apart both programmes are",
+        AlignmentState::Lost => "both programmes are no longer as far apart as they were",
+    };
+    match offset_ms {
+        Some(offset) if offset < 0.0 => format!("{text}: the backup is {:.1} ms early", -offset),
+        Some(offset) => format!("{text}: the backup is {offset:.1} ms late"),
+        None => text.to_owned(),
     }
 }

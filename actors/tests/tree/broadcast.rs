@@ -3,7 +3,8 @@
 use weir_actors::control::{PutStream, StreamSpec};
 use weir_actors::event::EventKind;
 use weir_actors::ingest::CloseReason;
-use weir_media::failover::{FailoverSpec, Mode};
+use weir_actors::status::JournalEvent;
+use weir_media::failover::{Alignment, AlignmentState, FailoverSpec, Mode};
 use weir_media::id::{Protocol, Slot};
 use weir_media::pipeline::PipelineEvent;
 
@@ -161,5 +162,26 @@ async fn settings_made_after_an_encoder_that_brought_no_media_are_the_next_broad
     assert_eq!(
         (tree.events.count(&EventKind::BroadcastStarted), tree.events.count(&EventKind::BroadcastEnded)),
         (1, 0)
+    );
+}
+
+#[actix::test]
+async fn the_journal_says_in_words_how_far_apart_both_programmes_are() {
+    let tree = Tree::new().await;
+    let wire = tree.wire(1).await;
+    wire.tell(Cmd::Flow).await;
+    let searching = Alignment { state: AlignmentState::Searching, ..Alignment::default() };
+    let locked = Alignment { state: AlignmentState::Locked, offset_us: Some(-12_340), ..Alignment::default() };
+    [searching, locked].into_iter().for_each(|told| tree.factory.emit(1, PipelineEvent::Alignment(told)));
+    settle().await;
+    let journal = tree.detail().await.journal;
+    let alignments = journal.iter().filter(|entry| matches!(entry.what, JournalEvent::Alignment { .. }));
+    let texts: Vec<&str> = alignments.map(|entry| &*entry.text).collect();
+    assert_eq!(
+        texts,
+        [
+            "knows how far apart both programmes are: the backup is 12.3 ms early",
+            "looks for how far apart both programmes are"
+        ]
     );
 }
