@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::access_unit::{AccessUnit, Track as Kind};
+use crate::codec::VideoCodec;
 use crate::time::Timestamp;
+use bytes::Bytes;
 use proptest::prelude::*;
 
 const SPS: &[u8] = &[
@@ -348,4 +350,11 @@ proptest! {
         }
         let _ = try_read(&writer);
     }
+}
+
+#[test]
+fn another_codec_begins_without_the_configuration_of_the_one_before() {
+    let config = avc::parse(&avc::record(&[Bytes::from_static(SPS)], &[Bytes::from_static(PPS)])).unwrap();
+    assert_eq!(video::Video::new(VideoCodec::H264, Some(config.clone())).config(), Some(&config));
+    assert_eq!(video::Video::new(VideoCodec::Hevc, Some(config)).config(), None);
 }

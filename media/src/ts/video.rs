@@ -59,9 +59,11 @@ struct Sets {
 }
 
 impl Video {
-    /// A reader that begins with what an earlier one was configured to, so that the same is not announced again.
+    /// A reader that begins with what an earlier one was configured to, so that the same is not announced again; not with another codec's,
+    /// by which no picture of this one could be decoded.
     pub fn new(codec: VideoCodec, config: Option<VideoConfig>) -> Self {
         let (stream, sets) = (vec![], Sets::default());
+        let config = config.filter(|config| config.codec == codec);
         Self { codec, stream, open: None, waiting: true, sets, config }
     }
 
