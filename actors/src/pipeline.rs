@@ -35,6 +35,8 @@ use crate::timer::Deadline;
 const EVENTS: usize = 64;
 /// How long a killed worker may take to be gone.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a worker may decode before it announces an output: another input's longest GOP.
+const UNDECIDED_FOR: Duration = Duration::from_secs(15);
 /// How long a finishing worker may take: the pipeline's own 2 s and a margin.
 const FINISHED_WITHIN: Duration = Duration::from_secs(3);
 
@@ -93,8 +95,10 @@ pub(crate) struct PipelineActor {
     overflow: Arc<AtomicBool>,
     worker: Worker,
     budget: RestartBudget,
-    /// This worker has announced its output. Until then it may drop what it decodes and wait for another input's keyframe.
+    /// This worker has announced its output. Until then it may drop what it decodes and wait for another input's keyframe, but not for ever.
     output_runs: bool,
+    /// When this worker was first heard to decode.
+    decodes_since: Option<Instant>,
     view: PipelineView,
     input_live: bool,
     playable: bool,
@@ -115,6 +119,7 @@ impl PipelineActor {
             worker: Worker::Idle,
             budget,
             output_runs: false,
+            decodes_since: None,
             view: PipelineView { state: "idle", ..PipelineView::default() },
             input_live: false,
             playable: false,
@@ -127,7 +132,7 @@ impl PipelineActor {
     fn start_worker(&mut self, state: &'static str) {
         let hang = Hang::new(self.shared.config.hang, behind(&self.spec.failover), self.input_live, clock::now());
         self.worker = Worker::Running { hang, steady_since: None };
-        self.output_runs = false;
+        (self.output_runs, self.decodes_since) = (false, None);
         self.view.state = state;
         self.view.report = WorkerReport::default();
         if let Some(pipeline) = &mut self.pipeline {
@@ -176,8 +181,12 @@ impl PipelineActor {
     fn on_report(&mut self, report: WorkerReport, now: Instant) {
         let advanced = report.frames > self.view.report.frames;
         if let Worker::Running { hang, steady_since } = &mut self.worker {
-            let decoded = report.inputs.iter().map(|input| input.decoded_frames).sum();
-            hang.on_report(if self.output_runs { decoded } else { 0 }, report.frames, now);
+            let decoded: u64 = report.inputs.iter().map(|input| input.decoded_frames).sum();
+            if decoded > 0 {
+                self.decodes_since.get_or_insert(now);
+            }
+            let undecided = self.decodes_since.is_none_or(|since| now < since + UNDECIDED_FOR);
+            hang.on_report(if self.output_runs || !undecided { decoded } else { 0 }, report.frames, now);
             if advanced {
                 let steady_since = *steady_since.get_or_insert(now);
                 self.budget.on_running(now.saturating_duration_since(steady_since));
