@@ -150,6 +150,10 @@ mod tests {
     const PRIMARY: SessionId = SessionId(1);
     const BACKUP: SessionId = SessionId(2);
 
+    fn candidate(session: SessionId, slot: Slot, has_content: bool, on_programme: bool) -> Candidate {
+        Candidate { session, slot, has_content, lasts: has_content, on_programme }
+    }
+
     struct Stage {
         director: Director,
         n: i64,
@@ -164,13 +168,6 @@ mod tests {
 
         /// Decides `slots` slots in which primary and backup have content or not; returns what the last showed.
         fn run(&mut self, slots: i64, primary: bool, backup: bool, locked: bool) -> Shot {
-            let candidate = |session, slot, has_content, on_programme| Candidate {
-                session,
-                slot,
-                has_content,
-                lasts: has_content,
-                on_programme,
-            };
             let candidates =
                 [candidate(PRIMARY, Slot::Primary, primary, true), candidate(BACKUP, Slot::Backup, backup, locked)];
             let mut shot = Shot { session: None, covers: false };
@@ -258,13 +255,6 @@ mod tests {
     fn a_covered_encoder_that_came_back_waits_until_it_is_in_step() {
         let mut director = Director::new(Mode::Hitless);
         director.on_air(Some(PRIMARY), HandOver::WhenOut);
-        let candidate = |session, slot, has_content, on_programme| Candidate {
-            session,
-            slot,
-            has_content,
-            lasts: has_content,
-            on_programme,
-        };
         let again = SessionId(3);
         let backup = candidate(BACKUP, Slot::Backup, true, true);
         director.pick(0, &[candidate(PRIMARY, Slot::Primary, true, true), backup]);
@@ -310,13 +300,7 @@ mod tests {
         let mut director = Director::new(Mode::Hitless);
         director.on_air(Some(PRIMARY), HandOver::WhenOut);
         let again = SessionId(3);
-        let candidate = |session, has_content| Candidate {
-            session,
-            slot: Slot::Primary,
-            has_content,
-            lasts: has_content,
-            on_programme: false,
-        };
+        let candidate = |session, has_content| candidate(session, Slot::Primary, has_content, false);
         director.pick(0, &[candidate(PRIMARY, true)]);
         director.on_air(Some(again), HandOver::WhenOut);
         for n in 1..200 {
