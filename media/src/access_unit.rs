@@ -15,7 +15,7 @@ pub enum Track {
 }
 
 /// A compressed frame: for H.264 all NAL units of one picture, each behind a length field as its
-/// [`crate::codec::VideoConfig`] says; for AAC one raw frame without ADTS.
+/// [`crate::codec::VideoConfig`] says; for AAC one raw frame without ADTS; for Opus one packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessUnit {
     /// The track it belongs to.

@@ -1,9 +1,12 @@
 //! What a decoder must know before the first frame, and how to read it from configuration records.
 
 pub mod aac;
+mod annex_b;
 pub mod avc;
 pub(crate) mod bits;
 pub mod hevc;
+pub mod in_band;
+pub mod opus;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,8 @@ pub enum VideoCodec {
 pub enum AudioCodec {
     /// AAC, any object type that the decoder takes.
     Aac,
+    /// Opus, mono or stereo. Units are packets of RFC 6716 as RTP carries them.
+    Opus,
 }
 
 /// Everything about a video track that is known before its first frame.
@@ -48,9 +53,9 @@ pub struct VideoConfig {
 pub struct AudioConfig {
     /// The codec.
     pub codec: AudioCodec,
-    /// `AudioSpecificConfig` (ISO/IEC 14496-3).
+    /// `AudioSpecificConfig` (ISO/IEC 14496-3) or `OpusHead` (RFC 7845, 5.1).
     pub decoder_config: Bytes,
-    /// Samples per second of the core decoder, e.g. 44100.
+    /// Samples per second of the core decoder, e.g. 44100; of Opus always 48000.
     pub sample_rate: u32,
     /// 1 to 8.
     pub channels: u8,

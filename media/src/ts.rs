@@ -19,7 +19,6 @@
 mod audio;
 mod clock;
 mod grid;
-mod nal;
 mod packet;
 mod pes;
 mod program;
@@ -36,6 +35,7 @@ use self::pes::{Head, Pes, Piece};
 use self::program::Selection;
 use self::psi::Sections;
 use self::video::{Picture, Video};
+use crate::codec::in_band::InBandError;
 use crate::codec::{AudioConfig, TrackConfig, VideoConfig, aac, avc, hevc};
 use crate::feed::FeedItem;
 
@@ -68,6 +68,16 @@ pub enum TsError {
     /// Timestamps that jump until they leave the countable.
     #[error("timestamps run away")]
     Timestamp,
+}
+
+impl From<InBandError> for TsError {
+    fn from(error: InBandError) -> Self {
+        match error {
+            InBandError::Crowded => Self::Crowded,
+            InBandError::Avc(error) => Self::Avc(error),
+            InBandError::Hevc(error) => Self::Hevc(error),
+        }
+    }
 }
 
 /// Counters of one publication.

@@ -1,4 +1,4 @@
-//! NAL units out of a byte stream (annex B of ITU-T H.264 and H.265).
+//! NAL units out of a byte stream (annex B of ITU-T H.264 and H.265), and what is in some of them.
 
 use std::iter;
 
@@ -33,7 +33,7 @@ fn start_code(stream: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Bytes of a NAL unit without the `03` of each `00 00 03` (7.3.1).
-pub(super) fn plain(unit: &[u8]) -> impl Iterator<Item = u8> {
+fn plain(unit: &[u8]) -> impl Iterator<Item = u8> {
     let mut zeros = 0;
     unit.iter().copied().filter(move |&byte| {
         let prevention = zeros >= 2 && byte == 3;
