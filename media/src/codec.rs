@@ -13,6 +13,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::FrameRate;
 
+/// Longest edge of an accepted picture, pixels.
+pub const MAX_EDGE: u32 = 8192;
+/// Shortest edge of an accepted picture, pixels: one macroblock less its cropping is no programme.
+pub const MIN_EDGE: u32 = 16;
+/// Most pixels of an accepted picture as it is coded, whatever is cropped away: the decoder's memory grows with them. It is what level 6.2
+/// allows (8192x4352), in H.264 (table A-1) and in HEVC (table A.8).
+pub const MAX_PIXELS: u32 = 35_651_584;
+/// Most pictures a second that an input may have.
+pub const MAX_FRAME_RATE: u32 = 240;
+
+/// The size, of a picture as it is coded and as it is shown, that no decoder is given; `None` when both may be decoded.
+fn excess(coded: (u32, u32), shown: (u32, u32)) -> Option<(u32, u32)> {
+    let edges = MIN_EDGE..=MAX_EDGE;
+    let fits = |(width, height): &(u32, u32)| edges.contains(width) && edges.contains(height);
+    let pixels = u64::from(coded.0) * u64::from(coded.1);
+    if pixels > u64::from(MAX_PIXELS) { Some(coded) } else { Some(shown).filter(|shown| !fits(shown)) }
+}
+
 /// Video codecs the worker decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VideoCodec {

@@ -7,14 +7,8 @@
 use bytes::Bytes;
 
 use super::bits::BitReader;
-use super::{VideoCodec, VideoConfig};
+use super::{MAX_EDGE, MAX_PIXELS, MIN_EDGE, VideoCodec, VideoConfig, excess};
 use crate::time::FrameRate;
-
-/// Longest edge of an accepted picture, pixels: the decoder's memory grows with its square.
-pub const MAX_EDGE: u32 = 8192;
-
-/// Fewest pixels per edge: one macroblock less its cropping is no programme.
-pub(super) const MIN_EDGE: u32 = 16;
 
 /// Why a decoder configuration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +32,7 @@ pub enum AvcError {
     #[error("H.264 sequence parameter set is damaged")]
     Sps,
     /// Too large or too small.
-    #[error("picture of {width}x{height} is outside of {MIN_EDGE} to {MAX_EDGE} pixels")]
+    #[error("picture of {width}x{height} is outside of {MIN_EDGE} to {MAX_EDGE} pixels an edge, {MAX_PIXELS} in all")]
     Size {
         /// Pixels.
         width: u32,
@@ -150,11 +144,11 @@ fn parse_sps(unit: &[u8]) -> Result<Sps, AvcError> {
     }
     let payload = without_emulation_prevention(payload);
     let mut reader = BitReader::new(&payload);
-    let (width, height) = read_size(&mut reader).ok_or(AvcError::Sps)?;
-    if !(MIN_EDGE..=MAX_EDGE).contains(&width) || !(MIN_EDGE..=MAX_EDGE).contains(&height) {
+    let (coded, shown) = read_size(&mut reader).ok_or(AvcError::Sps)?;
+    if let Some((width, height)) = excess(coded, shown) {
         return Err(AvcError::Size { width, height });
     }
-    let mut sps = Sps { width, height, pixel_aspect: (1, 1), frame_rate: None };
+    let mut sps = Sps { width: shown.0, height: shown.1, pixel_aspect: (1, 1), frame_rate: None };
     // Decoders play a picture without usability information, so damage there is not an error.
     let _ = read_usability(&mut reader, &mut sps);
     Ok(sps)
@@ -175,8 +169,8 @@ pub(super) fn without_emulation_prevention(payload: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Everything up to the cropping rectangle; width and height after cropping.
-fn read_size(reader: &mut BitReader<'_>) -> Option<(u32, u32)> {
+/// Everything up to the cropping rectangle; width and height before and after cropping.
+fn read_size(reader: &mut BitReader<'_>) -> Option<((u32, u32), (u32, u32))> {
     let profile = reader.bits(8)?;
     reader.skip(16)?;
     reader.ue()?;
@@ -226,7 +220,7 @@ fn read_size(reader: &mut BitReader<'_>) -> Option<(u32, u32)> {
     let width = columns.checked_add(1)?.checked_mul(16)?;
     let height = rows.checked_add(1)?.checked_mul(16 * field_factor)?;
     if !reader.flag()? {
-        return Some((width, height));
+        return Some(((width, height), (width, height)));
     }
     let (unit_x, unit_y) = match chroma_format {
         1 => (2, 2),
@@ -237,7 +231,8 @@ fn read_size(reader: &mut BitReader<'_>) -> Option<(u32, u32)> {
     let [left, right, top, bottom] = [reader.ue()?, reader.ue()?, reader.ue()?, reader.ue()?];
     let cropped =
         |size: u32, first: u32, last: u32, unit: u32| size.checked_sub(first.checked_add(last)?.checked_mul(unit)?);
-    Some((cropped(width, left, right, unit_x)?, cropped(height, top, bottom, unit_y * field_factor)?))
+    let shown = (cropped(width, left, right, unit_x)?, cropped(height, top, bottom, unit_y * field_factor)?);
+    Some(((width, height), shown))
 }
 
 /// `scaling_list` (7.3.2.1.1.1), only to get past it.
@@ -386,20 +381,38 @@ mod tests {
         assert_eq!(with(pps_count, 0), AvcError::NoPps);
     }
 
-    #[test]
-    fn a_picture_over_the_cap_is_refused_with_its_size() {
-        // Baseline, POC type 2, 1024 macroblocks wide: 66 42 00 1e, then ue 0 0 2 1, 0, ue 1023, ue 0, flags.
-        let bits = format!("1 1 011 010 0 0000000000{:b} 1 1 1 0 0 1", 1024);
-        let bits: String = bits.chars().filter(|c| *c != ' ').collect();
+    /// A record of a baseline picture of so many macroblocks, cropped by so many pairs of pixels at the right and at the bottom.
+    fn record_of(columns: u32, rows: u32, crop: Option<(u32, u32)>) -> Vec<u8> {
+        let ue = |value: u32| format!("{:0width$b}", value + 1, width = 2 * (value + 1).ilog2() as usize + 1);
+        // Identifier 0, counter of four bits, order of type 2, one reference, no gaps.
+        let mut bits = ["1", "1", "011", "010", "0"].concat() + &ue(columns - 1) + &ue(rows - 1) + "11";
+        bits += &crop.map_or("0".to_owned(), |(right, bottom)| format!("11{}1{}", ue(right), ue(bottom)));
+        bits += "01";
         let mut sps = vec![0x67, 0x42, 0x00, 0x1e];
         for chunk in bits.as_bytes().chunks(8) {
             let text = format!("{:0<8}", std::str::from_utf8(chunk).unwrap());
             sps.push(u8::from_str_radix(&text, 2).unwrap());
         }
-        let mut record = vec![1, 0x42, 0, 0x1e, 0xff, 0xe1, 0, sps.len() as u8];
-        record.extend(&sps);
-        record.extend([1, 0, 1, 0x68]);
-        assert_eq!(parse(&record).unwrap_err(), AvcError::Size { width: 16384, height: 16 });
+        record(&[sps], &[[0x68]])
+    }
+
+    #[test]
+    fn a_picture_over_the_cap_is_refused_with_its_size() {
+        let size = |record: &[u8]| parse(record).map(|config| (config.width, config.height));
+        let refused = |width, height| Err(AvcError::Size { width, height });
+        assert_eq!(size(&record_of(512, 272, None)), Ok((8192, 4352)), "all that level 6.2 allows");
+        assert_eq!(size(&record_of(513, 270, None)), refused(8208, 4320), "too long");
+        assert_eq!(size(&record_of(1024, 1, None)), refused(16_384, 16), "much too long");
+        assert_eq!(size(&record_of(512, 512, None)), refused(8192, 8192), "edges that are allowed, but not both");
+        assert_eq!(size(&record_of(u32::MAX / 32, 3, None)), refused(u32::MAX / 32 * 16, 48), "absurd");
+    }
+
+    #[test]
+    fn what_is_cropped_away_counts_because_it_is_decoded() {
+        let size = |record: &[u8]| parse(record).map(|config| (config.width, config.height));
+        assert_eq!(size(&record_of(120, 68, Some((0, 4)))), Ok((1920, 1080)));
+        let (width, height) = (16_000, 16_000);
+        assert_eq!(size(&record_of(1000, 1000, Some((7_680, 7_820)))), Err(AvcError::Size { width, height }));
     }
 
     #[test]

@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 
-use super::avc::{ASPECTS, MAX_EDGE, MIN_EDGE, plausible_rate, without_emulation_prevention};
+use super::avc::{ASPECTS, plausible_rate, without_emulation_prevention};
 use super::bits::BitReader;
-use super::{VideoCodec, VideoConfig};
+use super::{MAX_EDGE, MAX_PIXELS, MIN_EDGE, VideoCodec, VideoConfig, excess};
 use crate::time::FrameRate;
 
 /// Types of NAL units (table 7-1).
@@ -37,7 +37,7 @@ pub enum HevcError {
     #[error("HEVC sequence parameter set is damaged")]
     Sps,
     /// Too large or too small.
-    #[error("picture of {width}x{height} is outside of {MIN_EDGE} to {MAX_EDGE} pixels")]
+    #[error("picture of {width}x{height} is outside of {MIN_EDGE} to {MAX_EDGE} pixels an edge, {MAX_PIXELS} in all")]
     Size {
         /// Pixels.
         width: u32,
@@ -135,9 +135,8 @@ fn parse_sps(unit: &[u8]) -> Result<Sps, HevcError> {
     }
     let payload = without_emulation_prevention(payload);
     let mut reader = BitReader::new(&payload);
-    let mut sps = read_size(&payload, &mut reader).ok_or(HevcError::Sps)?;
-    let (width, height) = (sps.width, sps.height);
-    if !(MIN_EDGE..=MAX_EDGE).contains(&width) || !(MIN_EDGE..=MAX_EDGE).contains(&height) {
+    let (mut sps, coded) = read_size(&payload, &mut reader).ok_or(HevcError::Sps)?;
+    if let Some((width, height)) = excess(coded, (sps.width, sps.height)) {
         return Err(HevcError::Size { width, height });
     }
     // As in H.264, a picture plays without the rest.
@@ -145,8 +144,8 @@ fn parse_sps(unit: &[u8]) -> Result<Sps, HevcError> {
     Ok(sps)
 }
 
-/// Everything up to the bit depths.
-fn read_size(payload: &[u8], reader: &mut BitReader<'_>) -> Option<Sps> {
+/// Everything up to the bit depths, and width and height before cropping.
+fn read_size(payload: &[u8], reader: &mut BitReader<'_>) -> Option<(Sps, (u32, u32))> {
     reader.skip(4)?;
     let more_layers = reader.bits(3).filter(|&count| count <= 6)?;
     let nesting = reader.flag()?;
@@ -167,7 +166,8 @@ fn read_size(payload: &[u8], reader: &mut BitReader<'_>) -> Option<Sps> {
     if chroma_format == 3 {
         reader.flag()?;
     }
-    let (mut width, mut height) = (reader.ue()?, reader.ue()?);
+    let coded = (reader.ue()?, reader.ue()?);
+    let (mut width, mut height) = coded;
     if reader.flag()? {
         let (unit_x, unit_y) = [(1, 1), (2, 2), (2, 1), (1, 1)][chroma_format as usize];
         let [left, right, top, bottom] = [reader.ue()?, reader.ue()?, reader.ue()?, reader.ue()?];
@@ -178,7 +178,7 @@ fn read_size(payload: &[u8], reader: &mut BitReader<'_>) -> Option<Sps> {
     }
     let depth = |reader: &mut BitReader<'_>| reader.ue().filter(|&depth| depth <= 7).map(|depth| depth as u8);
     let (luma_depth, chroma_depth) = (depth(reader)?, depth(reader)?);
-    Some(Sps {
+    let sps = Sps {
         profile_tier_level,
         sub_layers: more_layers as u8 + 1,
         nesting,
@@ -189,7 +189,8 @@ fn read_size(payload: &[u8], reader: &mut BitReader<'_>) -> Option<Sps> {
         height,
         pixel_aspect: (1, 1),
         frame_rate: None,
-    })
+    };
+    Some((sps, coded))
 }
 
 /// What stands between the bit depths and the timing.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use weir_fuzz::script::Script;
 use weir_media::access_unit::{AccessUnit, Track};
-use weir_media::codec::{TrackConfig, avc};
+use weir_media::codec::{MAX_EDGE, TrackConfig, avc};
 use weir_media::feed::FeedItem;
 use weir_media::flv::{Demuxer, FlvError};
 
@@ -40,7 +40,7 @@ fn tag(demuxer: &mut Demuxer, clock: &mut Option<i64>, video: bool, time: u32, b
     match outcome {
         Ok(Some(FeedItem::Config(TrackConfig::Video(config)))) => {
             assert!(video && before.0.as_ref() != Some(&config) && before.1 == after.1);
-            assert!((16..=avc::MAX_EDGE).contains(&config.width) && (16..=avc::MAX_EDGE).contains(&config.height));
+            assert!((16..=MAX_EDGE).contains(&config.width) && (16..=MAX_EDGE).contains(&config.height));
             assert!(config.frame_rate.is_none_or(|rate| (1.0..=240.0).contains(&rate.as_f64())));
             assert!(body.ends_with(&config.decoder_config));
             assert_eq!(after.0, Some(config));
