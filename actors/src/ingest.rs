@@ -3,6 +3,7 @@
 //! A door's wire task reads the publisher's name and token and sends [`Publish`] to Root. On a [`Grant`] it writes media
 //! into the grant's feed, reports [`IngestFact`]s by `try_send`, and ends when `stop` says so. Media never enters a mailbox.
 
+pub mod intake;
 pub mod preauth;
 pub mod refusals;
 pub mod rtmp;

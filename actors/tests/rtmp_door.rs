@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
+use weir_actors::ingest::intake::Patience;
 use weir_actors::ingest::rtmp::{RtmpLimits, serve};
 use weir_actors::ingest::{CloseReason, FACTS_CAPACITY, Grant, IngestFact, Publish};
 use weir_actors::token::Token;
@@ -121,6 +122,11 @@ async fn media(reader: &mut FeedReader, count: usize) -> (VideoConfig, AudioConf
         }
     }
     (video.unwrap(), audio.unwrap(), units)
+}
+
+/// A door's limits with another patience for publishers.
+fn impatient(patience: Patience) -> RtmpLimits {
+    RtmpLimits { patience, ..RtmpLimits::default() }
 }
 
 async fn closed(facts: &mut mpsc::Receiver<IngestFact>) -> CloseReason {
@@ -283,7 +289,7 @@ fn an_order_to_stop_reaches_the_encoder_with_its_reason() {
 #[test]
 fn a_publisher_without_video_is_told_what_is_missing() {
     run(async {
-        let limits = RtmpLimits { first_video: Duration::from_millis(300), ..RtmpLimits::default() };
+        let limits = impatient(Patience { first_video: Duration::from_millis(300), ..Patience::default() });
         let mut door = Door::open(limits).await;
         for (more, expected) in [
             (rtmp_wire::audio_configuration(), "no video within 0.3 s"),
@@ -338,8 +344,8 @@ fn strangers_have_deadlines_and_places() {
 #[test]
 fn no_known_fatal_input_disturbs_a_publisher() {
     run(async {
-        let limits =
-            RtmpLimits { handshake: Duration::from_secs(2), idle: Duration::from_secs(2), ..RtmpLimits::default() };
+        let patience = Patience { idle: Duration::from_secs(2), ..Patience::default() };
+        let limits = RtmpLimits { handshake: Duration::from_secs(2), ..impatient(patience) };
         let mut door = Door::open(limits).await;
         let address = door.address;
         let mut witness = ffmpeg(&door.url("7?right"), 60, H264_AAC);

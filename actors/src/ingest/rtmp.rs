@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use weir_media::id::Protocol;
 
 use crate::ingest::Publish;
+use crate::ingest::intake::Patience;
 use crate::ingest::preauth::Gate;
 use crate::ingest::refusals::Refusals;
 
@@ -44,10 +45,8 @@ pub struct RtmpLimits {
     pub publish: Duration,
     /// From `publish` to Root's answer.
     pub decision: Duration,
-    /// From admission to the first video frame.
-    pub first_video: Duration,
-    /// Without a byte received.
-    pub idle: Duration,
+    /// From admission on.
+    pub patience: Patience,
     /// For the encoder to take a reply.
     pub write: Duration,
 }
@@ -60,8 +59,7 @@ impl Default for RtmpLimits {
             handshake: Duration::from_secs(5),
             publish: Duration::from_secs(10),
             decision: Duration::from_secs(5),
-            first_video: Duration::from_secs(3),
-            idle: Duration::from_secs(15),
+            patience: Patience::default(),
             write: Duration::from_secs(5),
         }
     }

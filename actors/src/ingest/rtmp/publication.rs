@@ -2,18 +2,15 @@
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
-use tokio::time::{Duration, Instant, sleep_until};
-use weir_media::access_unit::Track;
+use tokio::time::sleep_until;
 use weir_media::feed::FeedItem;
 use weir_media::flv::{Demuxer, FlvError};
 use weir_media::rtmp::session::Event;
 
 use super::connection::Wire;
-use crate::ingest::{CloseReason, Grant, IngestFact};
-
-/// Between two media facts, at least.
-const REPORT_EVERY: Duration = Duration::from_millis(250);
+use crate::clock;
+use crate::ingest::intake::Intake;
+use crate::ingest::{CloseReason, Grant};
 
 /// Damaged frames in a row that are borne; a second of them at 60 fps is no accident.
 const MAX_DAMAGED: u32 = 60;
@@ -21,18 +18,9 @@ const MAX_DAMAGED: u32 = 60;
 /// An admitted publisher.
 pub(super) struct Publication<S> {
     wire: Wire<S>,
-    grant: Grant,
+    intake: Intake,
     demuxer: Demuxer,
-    admitted: Instant,
-    last_byte: Instant,
-    last_video: Option<Instant>,
-    reported: Option<Instant>,
-    /// Video arrived since the last report.
-    unreported: bool,
-    bytes: u64,
     video_tags: u64,
-    video_units: u64,
-    audio_units: u64,
     /// Damaged frames in a row.
     damaged: u32,
     /// Damaged frames in all.
@@ -44,37 +32,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     pub fn new(wire: Wire<S>, grant: Grant) -> Self {
-        let now = Instant::now();
-        Self {
-            wire,
-            grant,
-            demuxer: Demuxer::default(),
-            admitted: now,
-            last_byte: now,
-            last_video: None,
-            reported: None,
-            unreported: false,
-            bytes: 0,
-            video_tags: 0,
-            video_units: 0,
-            audio_units: 0,
-            damaged: 0,
-            dropped: 0,
-        }
+        let intake = Intake::new(grant, wire.limits.patience, clock::now());
+        Self { wire, intake, demuxer: Demuxer::default(), video_tags: 0, damaged: 0, dropped: 0 }
     }
 
     /// Runs to the end: tells the encoder why, if it does not know, then the actor.
     pub async fn run(mut self) {
         let reason = self.receive().await;
-        if self.unreported {
-            // When the last picture came is what the stream's stall counts from. If nobody listens, nothing is lost.
-            let _ = self.report_media();
-        }
-        tracing::info!(session = %self.grant.session, stream = %self.grant.stream, slot = %self.grant.slot, %reason,
-            bytes = self.bytes, video_units = self.video_units, audio_units = self.audio_units, "RTMP publisher gone");
-        let Self { mut wire, grant: Grant { feed, facts, .. }, .. } = self;
-        drop(feed);
-        let told = match &reason {
+        let Self { mut wire, intake, .. } = self;
+        let farewell = intake.end(reason, clock::now());
+        let told = match farewell.reason() {
             CloseReason::Unpublished | CloseReason::Lost(_) => Ok(()),
             reason => wire.session.expel(&reason.to_string()),
         };
@@ -82,9 +49,7 @@ where
             // A peer that is gone needs no good-bye.
             let _ = wire.hang_up().await;
         }
-        // If there is no room for it, the end of the channel says that something went wrong, and it did.
-        let _ = facts.try_send(IngestFact::Closed { reason });
-        drop(facts);
+        farewell.say();
         wire.linger().await;
     }
 
@@ -101,19 +66,29 @@ where
             if let Err(error) = self.wire.flush().await {
                 return CloseReason::Lost(error.to_string());
             }
-            if let Err(reason) = self.look_at_clock() {
+            let missing = self.missing();
+            if let Err(reason) = self.intake.look_at_clock(clock::now(), missing) {
                 return reason;
             }
-            let deadline = self.next_deadline();
+            let due = self.intake.due();
             tokio::select! {
-                reason = stop_order(&mut self.grant.stop) => return reason,
+                reason = self.intake.ordered_to_end() => return reason,
                 read = self.wire.read_media() => match read {
                     Ok(0) => return CloseReason::Lost("closed without unpublish".to_owned()),
-                    Ok(_) => self.last_byte = Instant::now(),
+                    Ok(_) => self.intake.heard(clock::now()),
                     Err(error) => return CloseReason::Lost(error.to_string()),
                 },
-                () = sleep_until(deadline) => {}
+                () = sleep_until(due.into()) => {}
             }
+        }
+    }
+
+    /// What came so far, as long as no picture did.
+    fn missing(&self) -> &'static str {
+        match (self.video_tags, self.intake.video_config()) {
+            (0, _) => "no video",
+            (_, None) => "no H.264 configuration, only video frames without it,",
+            (_, Some(_)) => "no decodable video frame",
         }
     }
 
@@ -141,7 +116,7 @@ where
                 Ok(())
             }
             Event::UndecodableData(error) => {
-                tracing::debug!(session = %self.grant.session, error, "data message ignored");
+                tracing::debug!(session = %self.intake.session(), error, "data message ignored");
                 Ok(())
             }
             Event::Unpublished => Err(CloseReason::Unpublished),
@@ -155,11 +130,11 @@ where
         body: Bytes,
         read: fn(&mut Demuxer, u32, Bytes) -> Result<Option<FeedItem>, FlvError>,
     ) -> Result<(), CloseReason> {
-        self.bytes += body.len() as u64;
+        self.intake.count(body.len());
         match read(&mut self.demuxer, timestamp, body) {
             Ok(Some(item)) => {
                 self.damaged = 0;
-                self.deliver(item)
+                self.intake.deliver(item, clock::now())
             }
             Ok(None) => Ok(()),
             Err(error) if error.is_fatal() || self.damaged >= MAX_DAMAGED => {
@@ -170,90 +145,10 @@ where
                 self.damaged += 1;
                 // An encoder that damages every other frame must not fill the log.
                 if self.dropped.is_power_of_two() {
-                    tracing::warn!(session = %self.grant.session, %error, dropped = self.dropped, "frame dropped");
+                    tracing::warn!(session = %self.intake.session(), %error, dropped = self.dropped, "frame dropped");
                 }
                 Ok(())
             }
         }
-    }
-
-    fn deliver(&mut self, item: FeedItem) -> Result<(), CloseReason> {
-        match item {
-            FeedItem::Config(config) => {
-                self.grant.feed.config(config);
-                let video = self.demuxer.video_config().cloned();
-                let audio = self.demuxer.audio_config().cloned();
-                self.report(IngestFact::Source { video, audio })
-            }
-            FeedItem::Unit(unit) => {
-                match unit.track {
-                    Track::Video => {
-                        self.video_units += 1;
-                        self.last_video = Some(Instant::now());
-                        self.unreported = true;
-                    }
-                    Track::Audio => self.audio_units += 1,
-                }
-                // What does not fit is dropped and counted there.
-                self.grant.feed.push(unit);
-                if self.reported.is_none() { self.report_media() } else { Ok(()) }
-            }
-        }
-    }
-
-    /// The next instant at which something is due.
-    fn next_deadline(&self) -> Instant {
-        let limits = &self.wire.limits;
-        let silence = self.last_byte + limits.idle;
-        let report = self.reported.filter(|_| self.unreported).map(|last| last + REPORT_EVERY);
-        let first_video = self.last_video.is_none().then_some(self.admitted + limits.first_video);
-        [report, first_video].into_iter().flatten().fold(silence, Instant::min)
-    }
-
-    /// Does what is due.
-    fn look_at_clock(&mut self) -> Result<(), CloseReason> {
-        let now = Instant::now();
-        let limits = &self.wire.limits;
-        if self.last_video.is_none() && now >= self.admitted + limits.first_video {
-            let seconds = limits.first_video.as_secs_f64();
-            let what = match (self.video_tags, self.demuxer.video_config()) {
-                (0, _) => "no video",
-                (_, None) => "no H.264 configuration, only video frames without it,",
-                (_, Some(_)) => "no decodable video frame",
-            };
-            return Err(CloseReason::Unacceptable(format!("{what} within {seconds} s of publishing")));
-        }
-        if now >= self.last_byte + limits.idle {
-            return Err(CloseReason::Silent);
-        }
-        if self.unreported && self.reported.is_none_or(|last| now >= last + REPORT_EVERY) {
-            return self.report_media();
-        }
-        Ok(())
-    }
-
-    fn report_media(&mut self) -> Result<(), CloseReason> {
-        let Some(at) = self.last_video else { return Ok(()) };
-        self.reported = Some(Instant::now());
-        self.unreported = false;
-        self.report(IngestFact::Media {
-            at: at.into_std(),
-            bytes: self.bytes,
-            video_units: self.video_units,
-            audio_units: self.audio_units,
-        })
-    }
-
-    fn report(&mut self, fact: IngestFact) -> Result<(), CloseReason> {
-        // An actor that does not keep up with four facts a second, or is gone, is being replaced.
-        self.grant.facts.try_send(fact).map_err(|_| CloseReason::Restart)
-    }
-}
-
-/// Waits for the order to end. When nobody can give it any more, the tree above has fallen.
-async fn stop_order(stop: &mut watch::Receiver<Option<CloseReason>>) -> CloseReason {
-    match stop.wait_for(Option::is_some).await {
-        Ok(reason) => reason.clone().unwrap_or(CloseReason::Restart),
-        Err(_) => CloseReason::Restart,
     }
 }
