@@ -12,7 +12,7 @@
 //! feed                the bounded queue between one publisher and one worker
 //! pipeline, protocol  the seam to the media worker: trait and events, messages on its socket
 //! rtmp, flv           wire formats of RTMP push
-//! ts                  wire format of SRT push
+//! ts, srt             wire format of SRT push, and the names it publishes to
 //! package             CMAF chunks to LL-HLS and LL-DASH
 //! ```
 
@@ -29,5 +29,6 @@ pub mod package;
 pub mod pipeline;
 pub mod protocol;
 pub mod rtmp;
+pub mod srt;
 pub mod time;
 pub mod ts;
