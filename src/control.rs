@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use tokio::sync::Mutex;
 use weir_actors::control::{ClosedSession, StreamSpec};
 use weir_media::id::StreamId;
@@ -181,6 +182,7 @@ pub fn spec(stream: &Stream, config: &Config, default: Option<u32>) -> StreamSpe
     StreamSpec {
         id: stream.id,
         token: stream.token.clone(),
+        srt_passphrase: stream.fields.srt_passphrase.clone().map(SecretString::from),
         active: stream.fields.active,
         pull: stream.fields.pull,
         ladder: set.map(QualitySet::ladder).unwrap_or_default(),

@@ -14,6 +14,7 @@ use actix_web::{App, HttpServer, web};
 use tokio::runtime::{Builder, Handle};
 use weir_actors::Door;
 use weir_actors::TreeConfig;
+use weir_actors::admission_board::AdmissionBoard;
 use weir_actors::control::{Drain, Stop};
 use weir_actors::heartbeat::Heartbeat;
 use weir_actors::ingest::rtmp;
@@ -123,14 +124,14 @@ pub async fn run(
         shelf.restore(stream.id, store.numbers(stream.id).await?);
     }
     let factory = pipelines(&config, &shelf, media.clone()).await?;
-    let board = StatusBoard::default();
+    let (board, admission) = (StatusBoard::default(), AdmissionBoard::default());
     let mut doors = more;
     if let Some(socket) = rtmp_socket {
         doors.push(rtmp_door(&config, descriptors, socket, media.clone())?);
     }
     let streams = control::specs(&store, &config).await?;
     let (root, mut end) =
-        weir_actors::start(tree_config(&config), factory, outbox.clone(), board.clone(), streams, doors);
+        weir_actors::start(tree_config(&config), factory, outbox.clone(), board.clone(), admission, streams, doors);
     let heartbeat = Heartbeat::start();
     media.spawn(heartbeat.clone().watch());
     let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, Arc::new(root.clone()), heartbeat);

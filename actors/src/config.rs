@@ -13,6 +13,7 @@ use weir_policy::failover::Policy;
 use weir_policy::hang::HangPolicy;
 use weir_policy::restart::RestartPolicy;
 
+use crate::admission_board::AdmissionBoard;
 use crate::event::EventSink;
 use crate::status::StatusBoard;
 
@@ -115,6 +116,7 @@ pub(crate) struct Shared {
     pub factory: Arc<dyn PipelineFactory>,
     pub events: Arc<dyn EventSink>,
     pub board: StatusBoard,
+    pub admission: AdmissionBoard,
     sessions: AtomicU64,
 }
 
@@ -124,8 +126,9 @@ impl Shared {
         factory: Arc<dyn PipelineFactory>,
         events: Arc<dyn EventSink>,
         board: StatusBoard,
+        admission: AdmissionBoard,
     ) -> Self {
-        Self { config, factory, events, board, sessions: AtomicU64::new(0) }
+        Self { config, factory, events, board, admission, sessions: AtomicU64::new(0) }
     }
 
     /// A name that no session of this run had before.

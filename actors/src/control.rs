@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix::Message;
+use secrecy::SecretString;
 use serde::Serialize;
 use weir_media::failover::FailoverSpec;
 use weir_media::id::{SessionId, Slot, StreamId};
@@ -19,6 +20,8 @@ pub struct StreamSpec {
     pub id: StreamId,
     /// Its one push token.
     pub token: Token,
+    /// What SRT publishers have to encrypt with, 10 to 79 characters; `None` for none.
+    pub srt_passphrase: Option<SecretString>,
     /// Off refuses and closes publishers.
     pub active: bool,
     /// Fed by pulling; pushes are refused.

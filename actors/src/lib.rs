@@ -40,6 +40,7 @@
 #[macro_use]
 mod fault;
 
+pub mod admission_board;
 pub mod clock;
 pub mod config;
 mod connection;

@@ -1,7 +1,7 @@
 //! Root: the directory of streams, the doors, and the way into the tree.
 //!
 //! Everything from outside comes to Root: [`Publish`](crate::ingest::Publish) from the doors, the messages of
-//! [`crate::control`] from the API. Root asks the gate (token first, [`weir_policy::admission::gate`]), keeps one
+//! [`crate::control`] from the API. Root asks the gate (token first, [`crate::admission_board`]), keeps one
 //! StreamSupervisor per stream that is in use, and restarts what dies, each child by its own budget: a stream that keeps dying is
 //! left alone for a while, a door that keeps dying takes Root with it. It waits for nobody: answers that need a child come from a
 //! spawned future.
@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use weir_media::id::StreamId;
 use weir_media::pipeline::PipelineFactory;
 
+use crate::admission_board::{AdmissionBoard, Slots};
 use crate::clock;
 use crate::config::{Shared, TreeConfig};
 use crate::control::StreamSpec;
@@ -32,7 +33,6 @@ use crate::listener::{Door, Listener};
 use crate::status::StatusBoard;
 use crate::stream::{Kept, StreamSupervisor, Wishes};
 use crate::supervise::{Body, Children, ExitReason, Parent, Report, Uplink, Vitals, restart_later, spawn};
-use crate::token::Token;
 
 /// Exits that may wait for Root; watchers wait for room.
 const CAPACITY: usize = 64;
@@ -55,6 +55,7 @@ struct Stream {
     spec: StreamSpec,
     journal: Journal,
     ledger: Arc<Ledger>,
+    slots: Slots,
     /// Publishers wait here for the next one.
     supervisor: watch::Sender<Supervisor>,
 }
@@ -63,7 +64,9 @@ impl Stream {
     fn new(spec: StreamSpec, shared: &Shared) -> Self {
         let journal = Journal::new(spec.id);
         let ledger = Arc::new(Ledger::new(spec.id, Arc::clone(&shared.events)));
-        Self { spec, journal, ledger, supervisor: watch::Sender::new(None) }
+        let slots = Slots::new(shared.config.admission());
+        shared.admission.put(&spec, &slots);
+        Self { spec, journal, ledger, slots, supervisor: watch::Sender::new(None) }
     }
 }
 
@@ -75,8 +78,6 @@ pub struct Root {
     doors: Vec<Door>,
     listeners: BTreeMap<usize, Addr<Listener>>,
     streams: BTreeMap<StreamId, Stream>,
-    /// Compared with when there is no such stream, so that both answers take the same time.
-    dummy: Token,
     draining: bool,
     drained: Vec<oneshot::Sender<()>>,
     /// Why it stops, if it has to.
@@ -93,11 +94,12 @@ pub fn start(
     factory: Arc<dyn PipelineFactory>,
     events: Arc<dyn EventSink>,
     board: StatusBoard,
+    admission: AdmissionBoard,
     streams: Vec<StreamSpec>,
     doors: Vec<Door>,
 ) -> (Addr<Root>, RootEnd) {
     let (children, reports) = Children::new(CAPACITY);
-    let shared = Arc::new(Shared::new(config, factory, events, board));
+    let shared = Arc::new(Shared::new(config, factory, events, board, admission));
     let failure = Arc::default();
     let streams = streams.into_iter().map(|spec| (spec.id, Stream::new(spec, &shared))).collect();
     let root = Root {
@@ -107,7 +109,6 @@ pub fn start(
         doors,
         listeners: BTreeMap::new(),
         streams,
-        dummy: Token::new("no stream has this token, whatever its text"),
         draining: false,
         drained: vec![],
         failure: Arc::clone(&failure),
@@ -130,10 +131,17 @@ impl Root {
         self.children.vitals(&RootChild::Stream(id))
     }
 
+    /// Whether a stream's supervisor keeps dying, and the next try is too far away to wait for.
+    fn is_down(&self, id: StreamId) -> bool {
+        self.vitals(id).is_some_and(|vitals| vitals.degraded && !vitals.running)
+    }
+
     fn start_supervisor(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get(&id) else { return };
         let (wished, shared) = (Wishes::from(&stream.spec), Arc::clone(&self.shared));
-        let kept = Kept { journal: stream.journal.clone(), ledger: Arc::clone(&stream.ledger) };
+        let kept =
+            Kept { journal: stream.journal.clone(), ledger: Arc::clone(&stream.ledger), slots: stream.slots.clone() };
+        self.shared.admission.set_down(id, false);
         let start = |uplink| StreamSupervisor::new(id, wished, shared, kept, uplink);
         let supervisor = self.children.start(RootChild::Stream(id), self.shared.config.restarts.stream, start);
         stream.supervisor.send_replace(Some(supervisor));
@@ -168,6 +176,7 @@ impl Root {
             return self.shared.board.remove(id);
         };
         let (journal, ledger) = (stream.journal.clone(), Arc::clone(&stream.ledger));
+        stream.slots.clear();
         // Also behind an orderly end: a drain is over before silence is noticed.
         ledger.close(&format!("stream supervisor {reason}"));
         if *reason != ExitReason::Normal {
@@ -184,6 +193,7 @@ impl Root {
                 ledger.record(EventKind::StreamDegraded { reason: reason.to_string() });
             }
         }
+        self.shared.admission.set_down(id, self.is_down(id));
         // Last, because who waits here asks at once.
         if let Some(stream) = self.streams.get(&id) {
             stream.supervisor.send_replace(None);

@@ -1,7 +1,7 @@
 //! StreamSupervisor: owns one stream's slots, sessions and broadcast, and the actors that serve them.
 //!
 //! Publishers come down from Root as [`Admit`], facts come up from the children through one bounded queue, and every
-//! decision is a rule's: [`Admission`] (who may publish, who was silent too long), the failover rule by its actor (live, on
+//! decision is a rule's: [`Admission`](weir_policy::admission::Admission) (who may publish, who was silent too long), the failover rule by its actor (live, on
 //! air, end of the broadcast), the restart budget of [`Children`]. It ends by itself when nothing is left to do.
 
 mod admit;
@@ -23,11 +23,11 @@ use tokio::sync::mpsc;
 use weir_media::failover::FailoverSpec;
 use weir_media::id::{SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
-use weir_policy::admission::Admission;
 
 use self::broadcast::PipelineRef;
 use self::rule::Air;
 use self::session::Session;
+use crate::admission_board::Slots;
 use crate::clock;
 use crate::config::Shared;
 use crate::control::{NotLive, StreamSpec};
@@ -47,6 +47,7 @@ pub(crate) use self::close::{CloseSessions, Retire};
 pub(crate) struct Kept {
     pub journal: Journal,
     pub ledger: Arc<Ledger>,
+    pub slots: Slots,
 }
 
 /// What the next broadcast is made with.
@@ -89,7 +90,7 @@ pub(crate) struct StreamSupervisor {
     uplink: RootUplink,
     children: Children<ChildName, StreamFact>,
     reports: Option<mpsc::Receiver<StreamReport>>,
-    admission: Admission,
+    admission: Slots,
     air: Air,
     pipeline: Option<PipelineRef>,
     broadcasts: u64,
@@ -126,7 +127,7 @@ impl StreamSupervisor {
             uplink,
             children,
             reports: Some(reports),
-            admission: Admission::new(shared.config.admission()),
+            admission: kept.slots,
             air: Air::new(shared.config.failover(&failover), now),
             pipeline: None,
             broadcasts: 0,
@@ -199,7 +200,7 @@ impl StreamSupervisor {
         if over && self.children.names().all(|name| *name == ChildName::Failover) {
             return ctx.stop();
         }
-        let deadline = self.admission.deadline().into_iter().chain(idle_end.filter(|end| *end > now)).min();
+        let deadline = self.admission.lock().deadline().into_iter().chain(idle_end.filter(|end| *end > now)).min();
         self.timer.arm(deadline, ctx, |this: &mut Self, ctx| {
             fault!("StreamSupervisor: timer");
             this.timer.fired();

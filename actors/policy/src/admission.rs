@@ -8,9 +8,9 @@
 //! | server going down? | [`Refusal::Draining`] | [`gate`] |
 //! | stream switched on? | [`Refusal::StreamOff`] | [`gate`] |
 //! | fed by push? | [`Refusal::PullStream`] | [`gate`] |
-//! | slot free, or its publisher silent for `stall`? | [`Refusal::SlotTaken`] | [`Admission::request`] |
-//! | other slot free, silent, or on the same protocol? | [`Refusal::OtherProtocol`] | [`Admission::request`] |
-//! | not too often? | [`Refusal::RateLimited`] | [`Admission::request`] |
+//! | slot free, or its publisher silent for `stall`? | [`Refusal::SlotTaken`] | [`Admission::check`] |
+//! | other slot free, silent, or on the same protocol? | [`Refusal::OtherProtocol`] | [`Admission::check`] |
+//! | not too often? | [`Refusal::RateLimited`] | [`Admission::check`] |
 //!
 //! Silence frees a slot for a newcomer but closes nothing by itself: media that comes while nobody took the slot makes
 //! its session the holder again. A session is closed when a newcomer displaces it or after `silent_close`.
@@ -110,8 +110,6 @@ impl Default for AdmissionPolicy {
 /// Who asks for a slot, once [`gate`] has let it pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
-    /// The name it will have when it is admitted.
-    pub session: SessionId,
     /// The slot it wants.
     pub slot: Slot,
     /// Its door.
@@ -159,8 +157,8 @@ impl Admission {
         Self { policy, slots: [None; 2], connects }
     }
 
-    /// Gives the claimant its slot, or says why not. `Ok` names the silent sessions that give way and have to be closed.
-    pub fn request(&mut self, claim: &Claim, now: Instant) -> Result<Vec<SessionId>, Refusal> {
+    /// Whether the claimant may have its slot now, or why not. `Ok` names the silent sessions that would give way. Changes nothing.
+    pub fn check(&self, claim: &Claim, now: Instant) -> Result<Vec<SessionId>, Refusal> {
         let silent = |occupant: &Occupant| now >= occupant.last_sign() + self.policy.stall;
         let other_protocol = |occupant: &Occupant| occupant.protocol.source_type() != claim.protocol.source_type();
         let mut displaced = vec![];
@@ -178,15 +176,16 @@ impl Admission {
         }
         let key = (claim.slot, claim.address);
         self.connects.check(key, now).map_err(|retry_after| Refusal::RateLimited { retry_after })?;
-        self.connects.record(key, now);
+        Ok(displaced)
+    }
+
+    /// Gives the claimant its slot as `session`, or says why not. `Ok` names the silent sessions that give way and have to be closed.
+    pub fn request(&mut self, session: SessionId, claim: &Claim, now: Instant) -> Result<Vec<SessionId>, Refusal> {
+        let displaced = self.check(claim, now)?;
+        self.connects.record((claim.slot, claim.address), now);
         displaced.iter().for_each(|&session| self.on_closed(session));
-        self.slots[claim.slot as usize] = Some(Occupant {
-            session: claim.session,
-            protocol: claim.protocol,
-            admitted: now,
-            last_media: None,
-            audio_only: false,
-        });
+        self.slots[claim.slot as usize] =
+            Some(Occupant { session, protocol: claim.protocol, admitted: now, last_media: None, audio_only: false });
         Ok(displaced)
     }
 
@@ -266,8 +265,20 @@ mod tests {
     }
 
     /// Each session comes from its own address, so that the rate limit stays out of the way.
-    fn claim(session: u64, slot: Slot, protocol: Protocol) -> Claim {
-        Claim { session: SessionId(session), slot, protocol, address: IpAddr::from([10, 0, 0, session as u8]) }
+    fn claim(host: u64, slot: Slot, protocol: Protocol) -> Claim {
+        Claim { slot, protocol, address: IpAddr::from([10, 0, 0, host as u8]) }
+    }
+
+    fn request(
+        slots: &mut Admission,
+        (session, slot, protocol): (u64, Slot, Protocol),
+        now: Instant,
+    ) -> Result<Vec<SessionId>, Refusal> {
+        let claim = claim(session, slot, protocol);
+        let checked = slots.check(&claim, now);
+        assert_eq!(slots.check(&claim, now), checked, "asking changes nothing");
+        assert_eq!(slots.request(SessionId(session), &claim, now), checked);
+        checked
     }
 
     #[test]
@@ -291,10 +302,10 @@ mod tests {
     #[test]
     fn a_sending_publisher_keeps_its_slot_and_three_seconds_of_silence_free_it() {
         let (mut slots, t) = (admission(), start());
-        assert_eq!(slots.request(&claim(1, Primary, Rtmp), t), Ok(vec![]));
+        assert_eq!(request(&mut slots, (1, Primary, Rtmp), t), Ok(vec![]));
         assert!(slots.on_media(SessionId(1), t + MS(1_000)));
-        assert_eq!(slots.request(&claim(2, Primary, Rtmp), t + MS(3_999)), Err(Refusal::SlotTaken));
-        assert_eq!(slots.request(&claim(3, Primary, Rtmp), t + MS(4_000)), Ok(vec![SessionId(1)]));
+        assert_eq!(request(&mut slots, (2, Primary, Rtmp), t + MS(3_999)), Err(Refusal::SlotTaken));
+        assert_eq!(request(&mut slots, (3, Primary, Rtmp), t + MS(4_000)), Ok(vec![SessionId(1)]));
         assert!(!slots.on_media(SessionId(1), t + MS(4_001)), "displaced: its media counts for nothing");
         assert_eq!(slots.holder(Primary), Some(SessionId(3)));
     }
@@ -302,29 +313,29 @@ mod tests {
     #[test]
     fn media_takes_a_silent_slot_back_while_it_is_free() {
         let (mut slots, t) = (admission(), start());
-        slots.request(&claim(1, Primary, Rtmp), t).unwrap();
+        request(&mut slots, (1, Primary, Rtmp), t).unwrap();
         assert!(slots.on_media(SessionId(1), t + MS(9_000)));
-        assert_eq!(slots.request(&claim(2, Primary, Rtmp), t + MS(11_999)), Err(Refusal::SlotTaken));
+        assert_eq!(request(&mut slots, (2, Primary, Rtmp), t + MS(11_999)), Err(Refusal::SlotTaken));
     }
 
     #[test]
     fn one_protocol_at_a_time_unless_the_other_is_silent() {
         let (mut slots, t) = (admission(), start());
-        slots.request(&claim(1, Primary, Rtmp), t).unwrap();
-        assert_eq!(slots.request(&claim(2, Backup, Srt), t), Err(Refusal::OtherProtocol));
-        assert_eq!(slots.request(&claim(3, Backup, Rtmps), t), Ok(vec![]), "RTMPS is RTMP");
+        request(&mut slots, (1, Primary, Rtmp), t).unwrap();
+        assert_eq!(request(&mut slots, (2, Backup, Srt), t), Err(Refusal::OtherProtocol));
+        assert_eq!(request(&mut slots, (3, Backup, Rtmps), t), Ok(vec![]), "RTMPS is RTMP");
         slots.on_media(SessionId(3), t + MS(1_000));
-        assert_eq!(slots.request(&claim(4, Primary, Srt), t + MS(3_000)), Err(Refusal::OtherProtocol));
+        assert_eq!(request(&mut slots, (4, Primary, Srt), t + MS(3_000)), Err(Refusal::OtherProtocol));
         assert_eq!(slots.holder(Primary), Some(SessionId(1)), "a refused newcomer displaces nobody");
         let later = t + MS(4_000);
-        assert_eq!(slots.request(&claim(5, Primary, Srt), later), Ok(vec![SessionId(1), SessionId(3)]));
+        assert_eq!(request(&mut slots, (5, Primary, Srt), later), Ok(vec![SessionId(1), SessionId(3)]));
     }
 
     #[test]
     fn silence_closes_after_ten_seconds_and_audio_without_video_after_three() {
         let (mut slots, t) = (admission(), start());
-        slots.request(&claim(1, Primary, Rtmp), t).unwrap();
-        slots.request(&claim(2, Backup, Rtmp), t).unwrap();
+        request(&mut slots, (1, Primary, Rtmp), t).unwrap();
+        request(&mut slots, (2, Backup, Rtmp), t).unwrap();
         slots.on_source(SessionId(2), false, true);
         assert_eq!(slots.deadline(), Some(t + MS(3_000)));
         assert_eq!(slots.on_timeout(t + MS(3_000)), [(SessionId(2), Expiry::NoVideo)]);
@@ -336,17 +347,17 @@ mod tests {
     #[test]
     fn only_admissions_count_for_the_rate_limit() {
         let (mut slots, t) = (admission(), start());
-        let again = |session| Claim { session: SessionId(session), ..claim(1, Primary, Rtmp) };
+        let again = claim(1, Primary, Rtmp);
         for session in 1..=3 {
-            slots.request(&again(session), t).unwrap();
+            slots.request(SessionId(session), &again, t).unwrap();
             for _ in 0..10 {
-                assert_eq!(slots.request(&again(99), t), Err(Refusal::SlotTaken));
+                assert_eq!(slots.request(SessionId(99), &again, t), Err(Refusal::SlotTaken));
             }
             slots.on_closed(SessionId(session));
         }
         let refusal = Refusal::RateLimited { retry_after: MS(10_000) };
-        assert_eq!(slots.request(&again(4), t), Err(refusal));
-        assert_eq!(slots.request(&claim(5, Primary, Rtmp), t), Ok(vec![]), "another address is free to come");
+        assert_eq!(slots.request(SessionId(4), &again, t), Err(refusal));
+        assert_eq!(request(&mut slots, (5, Primary, Rtmp), t), Ok(vec![]), "another address is free to come");
     }
 
     proptest! {
@@ -366,11 +377,12 @@ mod tests {
                 match what {
                     0 | 1 => {
                         let claim = claim(n as u64, slot, if what == 0 { Rtmp } else { Srt });
-                        if let Ok(displaced) = slots.request(&claim, now) {
+                        let session = SessionId(n as u64);
+                        if let Ok(displaced) = slots.request(session, &claim, now) {
                             for (_, at) in heard.iter().flatten().filter(|(holder, _)| displaced.contains(holder)) {
                                 prop_assert!(now >= *at + MS(3_000));
                             }
-                            heard[slot as usize] = Some((claim.session, now));
+                            heard[slot as usize] = Some((session, now));
                         }
                     }
                     2 => {

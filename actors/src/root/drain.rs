@@ -32,6 +32,7 @@ impl Handler<Drain> for Root {
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
         fault!("Root: Drain");
         self.draining = true;
+        self.shared.admission.drain();
         // Rare, and must not be lost: the server could not go down.
         self.listeners.values().for_each(|listener| listener.do_send(StopAccepting));
         for supervisor in self.streams.values().filter_map(|stream| stream.supervisor.borrow().clone()) {

@@ -6,7 +6,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseAct
 use tokio::sync::watch;
 use tokio::time::timeout;
 use weir_media::id::StreamId;
-use weir_policy::admission::{Gate, Refusal, gate};
+use weir_policy::admission::Refusal;
 
 use super::{Root, Supervisor};
 use crate::clock;
@@ -29,10 +29,11 @@ pub(crate) struct PublishAgain {
 impl Root {
     fn admission(&mut self, again: PublishAgain, ctx: &Context<Self>) -> ResponseFuture<Result<Grant, Refusal>> {
         let PublishAgain { publish, until, mut ended } = again;
-        let mut supervisor = match self.gate(&publish).and_then(|id| self.supervisor(id)) {
-            Ok(supervisor) => supervisor,
-            Err(refusal) => return Box::pin(async { Err(refusal) }),
-        };
+        let mut supervisor =
+            match self.shared.admission.gate(publish.stream, &publish.token).and_then(|id| self.supervisor(id)) {
+                Ok(supervisor) => supervisor,
+                Err(refusal) => return Box::pin(async { Err(refusal) }),
+            };
         let root = ctx.address();
         // Asked here and now: what Root handles next, a token reset, say, must find the session that this token opened.
         let present = supervisor.borrow_and_update().clone();
@@ -57,29 +58,14 @@ impl Root {
 
     /// Where the supervisor of a stream that the gate let through is, or will soon be.
     fn supervisor(&mut self, id: StreamId) -> Result<watch::Receiver<Supervisor>, Refusal> {
-        match self.vitals(id) {
-            // The next try is too far away to wait for.
-            Some(vitals) if vitals.degraded && !vitals.running => return Err(Refusal::Restarting),
-            Some(_) => {}
-            None => self.start_supervisor(id),
+        if self.is_down(id) {
+            return Err(Refusal::Restarting);
+        }
+        if self.vitals(id).is_none() {
+            self.start_supervisor(id);
         }
         let stream = self.streams.get(&id).ok_or(Refusal::NotAuthorized { known: false })?;
         Ok(stream.supervisor.subscribe())
-    }
-
-    /// The gate, token first. Unknown streams cost the same comparison.
-    fn gate(&self, publish: &Publish) -> Result<StreamId, Refusal> {
-        let stream = publish.stream.and_then(|id| self.streams.get(&id));
-        let token = stream.map_or(&self.dummy, |stream| &stream.spec.token);
-        let token_matches = token.matches(&publish.token);
-        gate(Gate {
-            known: stream.is_some(),
-            token_matches,
-            draining: self.draining,
-            active: stream.is_some_and(|stream| stream.spec.active),
-            pull: stream.is_some_and(|stream| stream.spec.pull),
-        })?;
-        stream.map(|stream| stream.spec.id).ok_or(Refusal::NotAuthorized { known: false })
     }
 
     /// Refusals are kept where the stream's operator looks; those of unknown ids are in the door's log only.

@@ -19,6 +19,7 @@ impl Handler<PutStream> for Root {
         };
         let close = close_reason(&stream.spec, &spec);
         let wishes = Wishes::from(&spec);
+        self.shared.admission.put(&spec, &stream.slots);
         stream.spec = spec;
         if let Some(reason) = &close {
             stream.journal.note(reason.to_string());
@@ -56,6 +57,7 @@ impl Handler<RemoveStream> for Root {
         fault!("Root: RemoveStream");
         let supervisor = self.streams.remove(&id).and_then(|stream| stream.supervisor.borrow().clone());
         self.shared.board.remove(id);
+        self.shared.admission.remove(id);
         if self.vitals(id).is_some_and(|vitals| !vitals.running) {
             self.children.forget(&RootChild::Stream(id));
         }

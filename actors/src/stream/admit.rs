@@ -48,7 +48,7 @@ impl StreamSupervisor {
         }
         let (now, id) = (clock::now(), self.shared.next_session());
         let Admit { slot, protocol, peer, agent } = admit;
-        let displaced = self.admission.request(&Claim { session: id, slot, protocol, address: peer.ip() }, now)?;
+        let displaced = self.admission.lock().request(id, &Claim { slot, protocol, address: peer.ip() }, now)?;
         for silent in displaced {
             self.close_session(silent, CloseReason::Displaced);
         }
@@ -109,7 +109,7 @@ impl StreamSupervisor {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match fact {
             ConnectionFact::Source { video, audio } => {
-                self.admission.on_source(id, video.is_some(), audio.is_some());
+                self.admission.lock().on_source(id, video.is_some(), audio.is_some());
                 (session.video, session.audio) = (video, audio);
             }
             ConnectionFact::MediaSeen { at, bytes, video_units, audio_units } => {
@@ -120,7 +120,8 @@ impl StreamSupervisor {
                 }
                 let slot = session.slot;
                 self.tell_rule_at(Fact::Arrived(id), at);
-                if self.admission.on_media(id, at) && self.sending[slot as usize] != Some(id) {
+                let holds = self.admission.lock().on_media(id, at);
+                if holds && self.sending[slot as usize] != Some(id) {
                     self.sending[slot as usize] = Some(id);
                     self.put_on_air(HandOver::WhenOut);
                 }

@@ -34,7 +34,7 @@ pub(crate) struct Retire(pub CloseReason);
 impl StreamSupervisor {
     /// Orders a session to close. Its slot is free and its media ends now; it is gone when its wire task is.
     pub(super) fn close_session(&mut self, id: SessionId, reason: CloseReason) {
-        self.admission.on_closed(id);
+        self.admission.lock().on_closed(id);
         let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing.is_none()) else { return };
         let slot = session.slot;
         let text = format!("{slot} session {id} is told to go: {reason}");
@@ -48,7 +48,8 @@ impl StreamSupervisor {
 
     /// Closes sessions that have been silent for too long.
     pub(super) fn expire_sessions(&mut self) {
-        for (id, expiry) in self.admission.on_timeout(clock::now()) {
+        let expired = self.admission.lock().on_timeout(clock::now());
+        for (id, expiry) in expired {
             let config = &self.shared.config;
             let reason = match expiry {
                 Expiry::Silent => CloseReason::Silent,
@@ -62,7 +63,7 @@ impl StreamSupervisor {
 
     /// A session's actor is gone, and with it the wire task.
     pub(super) fn session_gone(&mut self, id: SessionId, exit: ExitReason) {
-        self.admission.on_closed(id);
+        self.admission.lock().on_closed(id);
         let Some(mut session) = self.sessions.remove(&id) else { return };
         let now = clock::now();
         session.tell_closed(now);

@@ -43,13 +43,12 @@ impl StreamSupervisor {
     pub(super) fn detail(&self) -> StreamDetail {
         let (now, air) = (clock::now(), &self.air.state);
         let worker = self.pipeline.as_ref().map(|pipeline| &pipeline.view.report);
+        let holders = [Slot::Primary, Slot::Backup].map(|slot| self.admission.lock().holder(slot));
         let slot = |slot: Slot| SlotDetail {
             slot,
             live: air.is_live(slot),
             state: air.input_state(slot),
-            session: self
-                .admission
-                .holder(slot)
+            session: holders[slot as usize]
                 .and_then(|id| self.sessions.get(&id))
                 .map(|session| session.detail(worker, now)),
         };

@@ -24,18 +24,6 @@ const SCHEDULES: u64 = 200;
 const TICKS: u64 = 1_200;
 const SLOTS: [Slot; 2] = [Slot::Primary, Slot::Backup];
 
-/// xorshift64*: the same schedule on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
-    }
-}
-
 /// One slot's encoder.
 #[derive(Default)]
 struct Encoder {

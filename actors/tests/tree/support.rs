@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use actix::Addr;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use weir_actors::admission_board::AdmissionBoard;
 use weir_actors::control::{GetStream, GetTree, StreamSpec};
 use weir_actors::event::{EventKind, EventSink, StreamEvent};
 use weir_actors::ingest::{CloseReason, Grant, IngestFact, Publish};
@@ -75,6 +76,7 @@ pub struct Tree {
     pub factory: FakeFactory,
     pub events: Events,
     pub board: StatusBoard,
+    pub admission: AdmissionBoard,
 }
 
 impl Tree {
@@ -87,10 +89,11 @@ impl Tree {
         tokio::time::pause();
         let factory = FakeFactory::default();
         let (events, board) = (Events::default(), StatusBoard::default());
+        let admission = AdmissionBoard::default();
         let sink = Arc::new(events.clone());
         let (makers, streams) = (Arc::new(factory.clone()), vec![spec(STREAM)]);
-        let (root, end) = weir_actors::start(config, makers, sink, board.clone(), streams, doors);
-        Self { root, end, factory, events, board }
+        let (root, end) = weir_actors::start(config, makers, sink, board.clone(), admission.clone(), streams, doors);
+        Self { root, end, factory, events, board, admission }
     }
 
     pub async fn try_publish(&self, publish: Publish) -> Result<Grant, Refusal> {
@@ -136,7 +139,7 @@ impl Tree {
 
 pub fn spec(id: StreamId) -> StreamSpec {
     let (ladder, failover) = (Ladder::default(), FailoverSpec::default());
-    StreamSpec { id, token: Token::new(TOKEN), active: true, pull: false, ladder, failover }
+    StreamSpec { id, token: Token::new(TOKEN), srt_passphrase: None, active: true, pull: false, ladder, failover }
 }
 
 pub fn publish(host: u8) -> Publish {
@@ -220,6 +223,18 @@ impl Wire {
         self.commands.send(command).await.unwrap();
         settle().await;
         clock::now()
+    }
+}
+
+/// xorshift64*: the same schedule on every machine.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
     }
 }
 

@@ -1,0 +1,158 @@
+//! Who may publish, asked from any thread without waiting for the tree.
+//!
+//! A door that has to answer at once, as libsrt's listen callback has, asks [`AdmissionBoard::ask`] and sends
+//! [`Publish`](crate::ingest::Publish) behind it. Both answers come from the same rules ([`weir_policy::admission`]) on the same state:
+//! Root writes the directory here, each StreamSupervisor its slots, and both read it here too. What the two can differ in is time: a
+//! publisher that was told yes may find its slot taken a moment later, so only `Publish` admits. Locks are held for a look, never while
+//! waiting for anything.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use secrecy::SecretString;
+use weir_media::id::{Protocol, Slot, StreamId};
+use weir_policy::admission::{Admission, AdmissionPolicy, Claim, Gate, Refusal, gate};
+
+use crate::clock;
+use crate::control::StreamSpec;
+use crate::token::Token;
+
+/// The directory of streams as doors see it; cloning shares it.
+#[derive(Clone)]
+pub struct AdmissionBoard(Arc<RwLock<Directory>>);
+
+/// What a door needs of a stream before its publisher is admitted.
+#[derive(Clone, Debug)]
+pub struct Admissible {
+    /// The stream's SRT passphrase; `None` when it has none, and a caller that brings one has to be refused.
+    pub passphrase: Option<SecretString>,
+}
+
+/// One stream's slots: written by its supervisor, read by the board. Cloning shares them.
+#[derive(Clone)]
+pub(crate) struct Slots {
+    policy: AdmissionPolicy,
+    admission: Arc<Mutex<Admission>>,
+}
+
+struct Directory {
+    /// Compared with when there is no such stream, so that both answers take the same time.
+    dummy: Token,
+    draining: bool,
+    streams: HashMap<StreamId, Entry>,
+}
+
+struct Entry {
+    token: Token,
+    active: bool,
+    pull: bool,
+    passphrase: Option<SecretString>,
+    /// Its supervisor keeps dying, and the next try is too far away to wait for.
+    down: bool,
+    slots: Slots,
+}
+
+impl Default for AdmissionBoard {
+    fn default() -> Self {
+        let dummy = Token::new("no stream has this token, whatever its text");
+        Self(Arc::new(RwLock::new(Directory { dummy, draining: false, streams: HashMap::new() })))
+    }
+}
+
+impl AdmissionBoard {
+    /// What Root would answer now to a publisher. Records no admission. `stream` is `None` when the name is no stream id at all.
+    pub fn ask(
+        &self,
+        stream: Option<StreamId>,
+        slot: Slot,
+        token: &Token,
+        protocol: Protocol,
+        address: IpAddr,
+    ) -> Result<Admissible, Refusal> {
+        let (slots, passphrase) = {
+            let directory = self.read();
+            let entry = directory.gate(stream, token)?;
+            if entry.down {
+                return Err(Refusal::Restarting);
+            }
+            (entry.slots.clone(), entry.passphrase.clone())
+        };
+        slots.lock().check(&Claim { slot, protocol, address }, clock::now())?;
+        Ok(Admissible { passphrase })
+    }
+
+    /// The questions that need no slot, token first; names the stream that the publisher may ask for a slot.
+    pub(crate) fn gate(&self, stream: Option<StreamId>, token: &Token) -> Result<StreamId, Refusal> {
+        self.read().gate(stream, token)?;
+        stream.ok_or(Refusal::NotAuthorized { known: false })
+    }
+
+    /// Adds a stream or replaces what is known of it.
+    pub(crate) fn put(&self, spec: &StreamSpec, slots: &Slots) {
+        let StreamSpec { id, token, active, pull, srt_passphrase: passphrase, .. } = spec.clone();
+        let streams = &mut self.write().streams;
+        let down = streams.get(&id).is_some_and(|entry| entry.down);
+        streams.insert(id, Entry { token, active, pull, passphrase, down, slots: slots.clone() });
+    }
+
+    /// Forgets a stream.
+    pub(crate) fn remove(&self, stream: StreamId) {
+        self.write().streams.remove(&stream);
+    }
+
+    /// Whether a stream's supervisor keeps dying, so that publishers are refused until it runs again.
+    pub(crate) fn set_down(&self, stream: StreamId, down: bool) {
+        if let Some(entry) = self.write().streams.get_mut(&stream) {
+            entry.down = down;
+        }
+    }
+
+    /// The server is going down: nobody is let in any more.
+    pub(crate) fn drain(&self) {
+        self.write().draining = true;
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Directory> {
+        // Nothing panics under the lock.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Directory> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Directory {
+    /// Unknown streams cost the same comparison.
+    fn gate(&self, stream: Option<StreamId>, token: &Token) -> Result<&Entry, Refusal> {
+        let entry = stream.and_then(|id| self.streams.get(&id));
+        let token_matches = entry.map_or(&self.dummy, |entry| &entry.token).matches(token);
+        gate(Gate {
+            known: entry.is_some(),
+            token_matches,
+            draining: self.draining,
+            active: entry.is_some_and(|entry| entry.active),
+            pull: entry.is_some_and(|entry| entry.pull),
+        })?;
+        entry.ok_or(Refusal::NotAuthorized { known: false })
+    }
+}
+
+impl Slots {
+    /// Free ones.
+    pub fn new(policy: AdmissionPolicy) -> Self {
+        Self { policy, admission: Arc::new(Mutex::new(Admission::new(policy))) }
+    }
+
+    /// To read or to change them.
+    pub fn lock(&self) -> MutexGuard<'_, Admission> {
+        // The rule does not panic; a poisoned one is still a consistent one.
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Frees all: their supervisor is gone, and its sessions with it.
+    pub fn clear(&self) {
+        *self.lock() = Admission::new(self.policy);
+    }
+}
