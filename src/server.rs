@@ -17,7 +17,7 @@ use weir_actors::TreeConfig;
 use weir_actors::admission_board::AdmissionBoard;
 use weir_actors::control::{Drain, Stop};
 use weir_actors::heartbeat::Heartbeat;
-use weir_actors::ingest::rtmp;
+use weir_actors::ingest::rtmp::{self, RtmpDoor};
 use weir_actors::status::StatusBoard;
 use weir_actors::supervise::ExitReason;
 use weir_media::pipeline::{OutputSink, PipelineFactory};
@@ -224,13 +224,14 @@ fn rtmp_door(config: &Config, descriptors: u64, socket: TcpListener, runtime: Ha
         preauth_total: descriptors::strangers(config.limits.preauth_total as usize, descriptors),
         ..rtmp::RtmpLimits::default()
     };
+    let door = RtmpDoor::new(limits);
     let name = socket.local_addr()?.to_string();
     let serve: weir_actors::ServeFactory = Arc::new(move |publish, shutdown| {
         // A listener that is started again gets the same bound socket, so no encoder sees a closed port.
-        let socket = socket.try_clone();
+        let (socket, door) = (socket.try_clone(), door.clone());
         Box::pin(async move {
             let socket = socket.and_then(tokio::net::TcpListener::from_std).map_err(|error| error.to_string())?;
-            rtmp::serve(socket, publish, limits, shutdown).await;
+            rtmp::serve(socket, door, publish, shutdown).await;
             Ok(())
         })
     });

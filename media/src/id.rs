@@ -80,6 +80,16 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// `"rtmp"`, `"rtmps"`, `"srt"` or `"whip"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rtmp => "rtmp",
+            Self::Rtmps => "rtmps",
+            Self::Srt => "srt",
+            Self::Whip => "whip",
+        }
+    }
+
     /// The API's `stream_source_type`: `rtmp`, `srt` or `webrtc`.
     pub fn source_type(self) -> &'static str {
         match self {
@@ -87,5 +97,11 @@ impl Protocol {
             Self::Srt => "srt",
             Self::Whip => "webrtc",
         }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -1,11 +1,12 @@
-//! The RTMP door: an accept loop and one task per connection, on a plain tokio runtime apart from the actors.
+//! The RTMP and RTMPS doors: an accept loop and one task per connection, on a plain tokio runtime apart from the actors.
 //!
-//! The protocol itself is [`weir_media::rtmp::session`]; here are sockets, deadlines and caps, and the talk with Root. A
-//! connection is a *stranger* until Root grants its publish, and only strangers are counted and capped. Application,
-//! publish name and `tcUrl` hold the push token, so none of them is ever logged.
+//! The protocol itself is [`weir_media::rtmp::session`]; here are sockets, TLS, deadlines and caps, and the talk with Root. A
+//! connection is a *stranger* until Root grants its publish, and only strangers are counted and capped; doors that share a [`Gate`]
+//! share the caps. Application, publish name and `tcUrl` hold the push token, so none of them is ever logged.
 
 mod connection;
 mod publication;
+mod secured;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use actix::Recipient;
 use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use weir_media::id::Protocol;
 
 use crate::ingest::Publish;
@@ -39,9 +41,11 @@ pub struct RtmpLimits {
     pub preauth_per_address: usize,
     /// Strangers in all; over it the address with the most gives up its oldest.
     pub preauth_total: usize,
-    /// From accept to the end of the handshake.
+    /// RTMPS: from accept to the end of the TLS handshake.
+    pub tls: Duration,
+    /// From accept, or the end of the TLS handshake, to the end of the RTMP handshake.
     pub handshake: Duration,
-    /// From accept to `publish`.
+    /// From the same instant to `publish`.
     pub publish: Duration,
     /// From `publish` to Root's answer.
     pub decision: Duration,
@@ -56,12 +60,36 @@ impl Default for RtmpLimits {
         Self {
             preauth_per_address: 4096,
             preauth_total: 4096,
+            tls: Duration::from_secs(5),
             handshake: Duration::from_secs(5),
             publish: Duration::from_secs(10),
             decision: Duration::from_secs(5),
             patience: Patience::default(),
             write: Duration::from_secs(5),
         }
+    }
+}
+
+/// What a door is opened with; an accept loop that is started again gets the same.
+#[derive(Clone)]
+pub struct RtmpDoor {
+    /// Deadlines.
+    pub limits: RtmpLimits,
+    /// Counts the strangers.
+    pub gate: Gate,
+    /// Makes it the RTMPS door.
+    pub tls: Option<TlsAcceptor>,
+}
+
+impl RtmpDoor {
+    /// A plain door with a gate of its own.
+    pub fn new(limits: RtmpLimits) -> Self {
+        Self { limits, gate: Gate::new(limits.preauth_per_address, limits.preauth_total), tls: None }
+    }
+
+    /// The same behind TLS, with the same gate. `tls` makes handshakes without any IO of its own.
+    pub fn secured(self, tls: TlsAcceptor) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 }
 
@@ -82,15 +110,10 @@ pub struct Host {
 
 /// Accepts connections until `shutdown` turns true or its sender is gone. Strangers go with it, admitted sessions stay
 /// until their own stop switch.
-pub async fn serve(
-    listener: TcpListener,
-    root: Recipient<Publish>,
-    limits: RtmpLimits,
-    shutdown: watch::Receiver<bool>,
-) {
-    let gate = Gate::new(limits.preauth_per_address, limits.preauth_total);
-    let host =
-        Host { root, limits, protocol: Protocol::Rtmp, shutdown: shutdown.clone(), refusals: Refusals::default() };
+pub async fn serve(listener: TcpListener, door: RtmpDoor, root: Recipient<Publish>, shutdown: watch::Receiver<bool>) {
+    let RtmpDoor { limits, gate, tls } = door;
+    let protocol = if tls.is_some() { Protocol::Rtmps } else { Protocol::Rtmp };
+    let host = Host { root, limits, protocol, shutdown: shutdown.clone(), refusals: Refusals::default() };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -101,13 +124,19 @@ pub async fn serve(
                 // Replies are single small writes that the encoder waits for. Failure only means that it is gone.
                 let _ = socket.set_nodelay(true);
                 let ticket = gate.enter(peer.ip());
-                tokio::spawn(contained(peer, converse(socket, peer, host.clone(), ticket)));
+                match &tls {
+                    None => tokio::spawn(contained(peer, converse(socket, peer, host.clone(), ticket))),
+                    Some(tls) => tokio::spawn(contained(
+                        peer,
+                        secured::converse(socket, peer, host.clone(), ticket, tls.clone()),
+                    )),
+                };
                 if gate.leaving() > LEAVING {
                     tokio::task::yield_now().await;
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept RTMP connections for the moment");
+                tracing::warn!(%error, %protocol, "cannot accept connections for the moment");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -145,5 +174,10 @@ mod tests {
     fn a_stranger_costs_little_memory() {
         let task = |socket, peer, host, ticket| contained(peer, converse(socket, peer, host, ticket));
         assert!(size(task) <= 4096, "a flood of strangers holds as many tasks of {} bytes", size(task));
+        let secured = |socket, peer, host, ticket| {
+            let tls = TlsAcceptor::from(std::sync::Arc::new(secured::tests::without_certificate()));
+            contained(peer, secured::converse(socket, peer, host, ticket, tls))
+        };
+        assert!(size(secured) <= size(task), "{} bytes of one that says nothing over TLS", size(secured));
     }
 }

@@ -86,7 +86,7 @@ impl Handler<Publish> for Root {
 
     fn handle(&mut self, publish: Publish, ctx: &mut Self::Context) -> Self::Result {
         fault!("Root: Publish");
-        let whom = format!("{} {} from {}", publish.protocol.source_type(), publish.slot, publish.peer.ip());
+        let whom = format!("{} {} from {}", publish.protocol, publish.slot, publish.peer.ip());
         let named = publish.stream;
         let first = PublishAgain { publish, until: clock::now() + SUPERVISOR_WITHIN, ended: 0 };
         let answer = self.admission(first, ctx);

@@ -64,7 +64,7 @@ impl StreamSupervisor {
         let connection = self.children.start(ChildName::Connection(id), self.shared.config.restarts.actor, start);
         let by = agent.as_deref().map(|agent| format!(" by {agent:?}")).unwrap_or_default();
         let what = JournalEvent::Session { slot, session: id, state: SessionState::Admitted, reason: None };
-        self.journal.record(what, format!("{slot} session {id} admitted: {} from {peer}{by}", protocol.source_type()));
+        self.journal.record(what, format!("{slot} session {id} admitted: {protocol} from {peer}{by}"));
         self.record(EventKind::SessionOpened { session: id, slot, protocol });
         let session = Session {
             id,

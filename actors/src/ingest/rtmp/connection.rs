@@ -63,26 +63,28 @@ where
     let mut wire = Wire { socket, session: Session::default(), limits: host.limits };
     let introduction = tokio::select! {
         introduction = wire.introduction() => introduction,
-        () = ticket.shed() => return tracing::debug!(%peer, "RTMP connection shed for a newer one"),
+        () = ticket.shed() => return tracing::debug!(%peer, protocol = %host.protocol, "connection shed for a newer one"),
         () = shut_down(host.shutdown.clone()) => return,
     };
     let request = match introduction {
         Ok(request) => request,
-        Err(departure) => return tracing::debug!(%peer, %departure, "RTMP connection without publish"),
+        Err(departure) => {
+            return tracing::debug!(%peer, protocol = %host.protocol, %departure, "connection without publish");
+        }
     };
     match admission(&host, &request, peer).await {
         Ok(grant) => {
             drop(ticket);
-            tracing::info!(%peer, session = %grant.session, stream = %grant.stream, slot = %grant.slot,
-                agent = ?request.agent, "RTMP publisher admitted");
+            tracing::info!(%peer, protocol = %host.protocol, session = %grant.session, stream = %grant.stream,
+                slot = %grant.slot, agent = ?request.agent, "RTMP publisher admitted");
             // Apart from the rest, so that the many who never get here do not hold room for it.
             Box::pin(Publication::new(wire, grant).run()).await;
         }
         Err(refusal) => {
             let name = request.name();
             if let Some(unlogged) = host.refusals.take() {
-                tracing::info!(%peer, stream = ?name.stream.map(|id| id.0), slot = %name.slot, agent = ?request.agent,
-                    %refusal, unlogged, "RTMP publisher refused");
+                tracing::info!(%peer, protocol = %host.protocol, stream = ?name.stream.map(|id| id.0), slot = %name.slot,
+                    agent = ?request.agent, %refusal, unlogged, "RTMP publisher refused");
             }
             if wire.session.reject(&refusal).is_ok() {
                 let farewell = async {
@@ -152,7 +154,11 @@ where
         if buffer.capacity() - buffer.len() < PUBLISHER_READ_LEAST {
             buffer.reserve(PUBLISHER_READ);
         }
-        let count = self.socket.read_buf(buffer).await?;
+        let count = match self.socket.read_buf(buffer).await {
+            // TLS that ends without `close_notify`, as encoders do. Whether a stream was cut off, RTMP's own good-bye tells.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            read => read?,
+        };
         self.session.received(count);
         Ok(count)
     }
