@@ -2,6 +2,7 @@
 //!
 //! [`routes`] is the route table; [`Api`] is all that its handlers share. Every answer that is not media or a page is JSON, errors too.
 
+pub mod arrival;
 pub mod auth;
 pub mod body;
 pub mod delivery;

@@ -11,11 +11,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Api;
+use super::arrival::{peer, trusted};
 use super::error::ApiError;
 use crate::config::{Config, Secret};
-
-/// What viewers need, and what tells a load balancer that the process lives.
-const OPEN_PATHS: [&str; 4] = ["/cmaf/", "/streams/", "/assets/", "/healthz"];
 
 /// Lets requests with the right API key through; all others get 401.
 pub async fn require_key(
@@ -40,13 +38,16 @@ fn has_key(request: &HttpRequest, key: &Secret) -> bool {
     known && bool::from(digest(offered.trim()).ct_eq(&digest(key.expose())))
 }
 
-/// Answers 403 to what plain HTTP from another machine may not reach.
+/// Answers 403 to what plain HTTP from another machine may not reach, and 400 to a request that names two servers (RFC 9112 3.2).
 pub async fn guard_plain(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    if request.headers().get_all(header::HOST).nth(1).is_some() {
+        return Err(ApiError::BadRequest("more than one Host header".into()).into());
+    }
     let allowed = request.app_config().secure()
-        || OPEN_PATHS.iter().any(|open| request.path().starts_with(open))
+        || is_open(request.path())
         || request.app_data::<web::Data<Api>>().is_some_and(|api| plain_is_fine(&api.config, peer(request.request())));
     if !allowed {
         return Err(ApiError::Forbidden(
@@ -57,19 +58,21 @@ pub async fn guard_plain(
     next.call(request).await
 }
 
+/// What viewers need, and what tells a load balancer that the process lives. Everything else is shut, whatever is added to the routes.
+fn is_open(path: &str) -> bool {
+    let mut segments = path.split('/').skip(1);
+    match (segments.next(), segments.next(), segments.next(), segments.next()) {
+        (Some("healthz"), None, None, None) => true,
+        (Some("cmaf"), Some(_), Some(_), None) => true,
+        (Some("streams"), Some(stream), None, None) => stream.bytes().all(|b| b.is_ascii_digit() || b == b'_'),
+        (Some("assets"), Some(_), None, None) => true,
+        _ => false,
+    }
+}
+
 fn plain_is_fine(config: &Config, peer: Option<IpAddr>) -> bool {
     // Without a peer the request comes from within this process.
     config.http.allow_plain || peer.is_none_or(|peer| peer.is_loopback() || trusted(config, peer))
-}
-
-/// The connection's other end, an IPv4-mapped address as IPv4.
-pub(super) fn peer(request: &HttpRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|peer| peer.ip().to_canonical())
-}
-
-/// Whether a peer may say whom it speaks for.
-pub(super) fn trusted(config: &Config, peer: IpAddr) -> bool {
-    config.http.trusted_proxies.iter().any(|network| network.contains(peer))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use weir_actors::clock;
 
-use super::auth::peer;
+use super::arrival::peer;
 
 /// Logs what was asked and answered: failures of this server as warnings, all else as `debug`.
 pub async fn trace(

@@ -3,72 +3,59 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
-use actix_web::http::header;
 use weir_actors::token::Token;
 use weir_media::id::{Slot, StreamId};
 
-use super::auth::{peer, trusted};
-use crate::config::Config;
+use super::arrival::{Arrival, split};
+use crate::config::{Config, Listen};
 
 /// RTMP's own port, which URLs leave out.
 const RTMP_PORT: u16 = 1935;
+/// The port that clients take for RTMPS where a URL names none.
+const RTMPS_PORT: u16 = 443;
 
 /// Bases of a stream's URLs, as one client sees them. None ends with a slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Urls {
     http: String,
     rtmp: Option<String>,
+    rtmps: Option<String>,
     client_id: u64,
 }
 
 impl Urls {
     /// For the client that sent this request.
     pub fn for_request(config: &Config, request: &HttpRequest) -> Self {
-        let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let forwarded = peer(request).is_some_and(|peer| trusted(config, peer));
-        let forwarded = |name: &'static str| {
-            // Of a chain of proxies, the first entry is what the client saw.
-            let value = request.headers().get(name).filter(|_| forwarded)?.to_str().ok()?;
-            value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
-        };
-        let host = forwarded("x-forwarded-host").or_else(|| text(header::HOST));
-        let secure = match forwarded("x-forwarded-proto") {
-            Some(scheme) => scheme.eq_ignore_ascii_case("https"),
-            None => request.app_config().secure(),
-        };
-        Self::new(config, host.filter(|host| is_authority(host)), secure, request.app_config().local_addr())
+        let arrival = Arrival::of(config, request);
+        Self::new(config, arrival.authority.as_deref(), arrival.secure, request.app_config().local_addr())
     }
 
     /// `host` is what the client calls this server, with its port; `local` is where it is bound.
     fn new(config: &Config, host: Option<&str>, secure: bool, local: SocketAddr) -> Self {
         let local_host = SocketAddr::new(reachable(local.ip()), local.port()).to_string();
         let authority = host.unwrap_or(&local_host);
-        let http = match (&config.http.public_url, &config.https.public_url) {
-            (Some(url), _) | (None, Some(url)) => base(url),
-            (None, None) => format!("{}://{authority}", if secure { "https" } else { "http" }),
-        };
-        let rtmp = config.rtmp.listen.address().map(|listen| match &config.rtmp.public_url {
-            Some(url) => base(url),
-            None => {
-                let named = if listen.ip().is_unspecified() { None } else { Some(bracketed(listen.ip())) };
-                let host = named.unwrap_or_else(|| without_port(authority).to_owned());
-                if listen.port() == RTMP_PORT {
-                    format!("rtmp://{host}")
-                } else {
-                    format!("rtmp://{host}:{}", listen.port())
-                }
-            }
-        });
-        Self { http, rtmp, client_id: config.api.client_id }
+        let own = if secure { &config.https.public_url } else { &config.http.public_url };
+        let named = own.as_ref().or(config.http.public_url.as_ref()).or(config.https.public_url.as_ref());
+        let http =
+            named.map_or_else(|| format!("{}://{authority}", if secure { "https" } else { "http" }), |url| base(url));
+        let (rtmp, rtmps) = (&config.rtmp, &config.rtmps);
+        Self {
+            http,
+            rtmp: door("rtmp", RTMP_PORT, rtmp.listen, rtmp.public_url.as_deref(), authority),
+            rtmps: door("rtmps", RTMPS_PORT, rtmps.listen, rtmps.public_url.as_deref(), authority),
+            client_id: config.api.client_id,
+        }
     }
 
-    /// Where a slot's encoder pushes by RTMP; `None` when that door is shut. Both slots have one token.
+    /// Where a slot's encoder pushes by RTMP, or by RTMPS where that door alone is open; `None` when both are shut. Both slots have
+    /// one token.
     pub fn push(&self, id: StreamId, slot: Slot, token: &Token) -> Option<String> {
-        let mark = match slot {
-            Slot::Primary => "",
-            Slot::Backup => "b",
-        };
-        self.rtmp.as_ref().map(|rtmp| format!("{rtmp}/in/{id}{mark}?{}", token.expose()))
+        self.rtmp.as_ref().or(self.rtmps.as_ref()).map(|base| publish(base, id, slot, token))
+    }
+
+    /// Where a slot's encoder pushes by RTMPS; `None` when that door is shut.
+    pub fn push_secured(&self, id: StreamId, slot: Slot, token: &Token) -> Option<String> {
+        self.rtmps.as_ref().map(|base| publish(base, id, slot, token))
     }
 
     /// The player page.
@@ -87,6 +74,25 @@ impl Urls {
     }
 }
 
+/// Base of a door's URLs: its own public one, else the address that it is bound to, else the name that the client has for this server.
+fn door(scheme: &str, usual: u16, listen: Listen, public_url: Option<&str>, authority: &str) -> Option<String> {
+    let address = listen.address()?;
+    if let Some(url) = public_url {
+        return Some(base(url));
+    }
+    let host = if address.ip().is_unspecified() { split(authority).0.to_owned() } else { bracketed(address.ip()) };
+    let port = if address.port() == usual { String::new() } else { format!(":{}", address.port()) };
+    Some(format!("{scheme}://{host}{port}"))
+}
+
+fn publish(base: &str, id: StreamId, slot: Slot, token: &Token) -> String {
+    let mark = match slot {
+        Slot::Primary => "",
+        Slot::Backup => "b",
+    };
+    format!("{base}/in/{id}{mark}?{}", token.expose())
+}
+
 fn base(url: &str) -> String {
     url.trim_end_matches('/').to_owned()
 }
@@ -100,25 +106,11 @@ fn bracketed(ip: IpAddr) -> String {
     if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() }
 }
 
-/// A host that a client may have written: no path, no user, no quote.
-fn is_authority(host: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
-    !without_port(host).is_empty() && host.len() <= 255 && host.bytes().all(plain)
-}
-
-fn without_port(authority: &str) -> &str {
-    if authority.starts_with('[') {
-        return authority.find(']').map_or(authority, |end| &authority[..=end]);
-    }
-    authority.split_once(':').map_or(authority, |(host, _)| host)
-}
-
 #[cfg(test)]
 mod tests {
     use weir_media::rtmp::name::{APPLICATION, PublishName};
 
     use super::*;
-    use crate::config::Listen;
 
     const ID: StreamId = StreamId(7);
 
@@ -178,10 +170,36 @@ mod tests {
     }
 
     #[test]
-    fn a_host_header_with_more_than_a_name_is_not_believed() {
-        assert!(is_authority("a.example:80") && is_authority("[::1]:80"));
-        for wrong in ["", ":80", "a/b", "u@h", "a\"b", "a b"] {
-            assert!(!is_authority(wrong), "{wrong}");
-        }
+    fn push_urls_name_rtmp_while_it_is_open_and_rtmps_when_it_alone_is() {
+        let mut config = Config::default();
+        config.rtmps.listen = Listen::At(([0, 0, 0, 0], 1936).into());
+        let push = |config: &Config| {
+            let urls = Urls::new(config, Some("a.example:8080"), false, ([0, 0, 0, 0], 8080).into());
+            let token = Token::new("abc");
+            (urls.push(ID, Slot::Backup, &token), urls.push_secured(ID, Slot::Backup, &token))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(push(&config), (some("rtmp://a.example/in/7b?abc"), some("rtmps://a.example:1936/in/7b?abc")));
+        config.rtmp.listen = Listen::Off;
+        config.rtmps.listen = Listen::At(([0, 0, 0, 0], 443).into());
+        assert_eq!(push(&config), (some("rtmps://a.example/in/7b?abc"), some("rtmps://a.example/in/7b?abc")));
+        config.rtmps.public_url = Some("rtmps://push.example.org:443/".into());
+        assert_eq!(push(&config).0, some("rtmps://push.example.org:443/in/7b?abc"));
+        config.rtmps.listen = Listen::Off;
+        assert_eq!(push(&config), (None, None));
+    }
+
+    #[test]
+    fn each_http_door_has_its_own_public_url_and_else_the_others() {
+        let mut config = Config::default();
+        let iframe =
+            |config: &Config, secure| Urls::new(config, Some("c.example"), secure, ([0, 0, 0, 0], 1).into()).iframe(ID);
+        assert_eq!(iframe(&config, true), "https://c.example/streams/1_7");
+        config.https.public_url = Some("https://b.example".into());
+        assert_eq!(iframe(&config, true), "https://b.example/streams/1_7");
+        assert_eq!(iframe(&config, false), "https://b.example/streams/1_7");
+        config.http.public_url = Some("http://a.example".into());
+        assert_eq!(iframe(&config, true), "https://b.example/streams/1_7");
+        assert_eq!(iframe(&config, false), "http://a.example/streams/1_7");
     }
 }

@@ -12,6 +12,7 @@ mod changes;
 mod failover;
 mod journal;
 mod operations;
+mod plain;
 mod requests;
 mod streams;
 
