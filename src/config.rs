@@ -29,6 +29,7 @@ pub use self::load::{load, load_from};
 pub use self::network::Network;
 pub use self::quality::{Quality, QualitySet};
 pub use self::value::{Listen, Secret};
+use crate::tls::files::Files;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -255,15 +256,18 @@ impl Default for Worker {
 }
 
 impl Config {
+    /// The open doors that speak TLS, by the section of their keys, with their files.
+    pub fn tls_doors(&self) -> impl Iterator<Item = (&'static str, Files)> {
+        [("https", &self.https), ("rtmps", &self.rtmps)]
+            .into_iter()
+            .filter_map(|(door, tls)| Some((door, tls.files()?)))
+    }
+
     /// Doors and features that are switched on here but not built yet, each as a sentence for the log.
     pub fn not_built(&self) -> Vec<String> {
         let mut said = Vec::new();
-        for (key, listen) in
-            [("https.listen", self.https.listen), ("rtmps.listen", self.rtmps.listen), ("srt.listen", self.srt.listen)]
-        {
-            if let Listen::At(address) = listen {
-                said.push(format!("{key} = {address}: this door is not built yet and stays closed"));
-            }
+        if let Listen::At(address) = self.srt.listen {
+            said.push(format!("srt.listen = {address}: this door is not built yet and stays closed"));
         }
         if !self.webhooks.endpoints.is_empty() {
             said.push("webhooks.endpoints: webhooks are not built yet; events are kept in the store".into());

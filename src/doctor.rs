@@ -6,10 +6,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use humantime_serde::re::humantime;
 use weir_actors::clock;
 use weir_pipelines::worker::sandbox::Support;
 
 use crate::config::{Config, Faults};
+use crate::tls::files::Files;
 
 /// 2026-01-01: a clock before this was never set.
 const CLOCK_FLOOR: Duration = Duration::from_secs(1_767_225_600);
@@ -69,8 +71,16 @@ pub fn examine(config: Result<Config, Faults>) -> Vec<Finding> {
     findings.extend(config.not_built().into_iter().map(|line| Finding::new(Grade::Warn, "config", line)));
     findings.push(elements(&config));
     findings.push(sandbox(weir_pipelines::worker::sandbox::support()));
-    for (key, listen) in [("http.listen", config.http.listen), ("rtmp.listen", config.rtmp.listen)] {
+    for (key, listen) in [
+        ("http.listen", config.http.listen),
+        ("https.listen", config.https.listen),
+        ("rtmp.listen", config.rtmp.listen),
+        ("rtmps.listen", config.rtmps.listen),
+    ] {
         findings.extend(listen.address().map(|address| port(key, address)));
+    }
+    for (door, files) in config.tls_doors() {
+        findings.extend(certificate(door, &files, clock::wall()));
     }
     findings.push(data_dir(&config.data.dir));
     findings.push(wall_clock(clock::wall()));
@@ -109,6 +119,24 @@ fn port(key: &str, address: SocketAddr) -> Finding {
         Ok(_) => Finding::new(Grade::Ok, "port", format!("{key} = {address} is free")),
         Err(error) => Finding::new(Grade::Fail, "port", format!("{key} = {address}: {error}")),
     }
+}
+
+/// Whether a door's certificate can be used, until when, and who else can read its key.
+fn certificate(door: &str, files: &Files, now: SystemTime) -> Vec<Finding> {
+    let pair = match files.read() {
+        Ok(pair) => pair,
+        Err(error) => {
+            let text = format!("{door}.{}: {error}", error.part().key());
+            return vec![Finding::new(Grade::Fail, "tls", text)];
+        }
+    };
+    let notes = pair.notes(door, now);
+    if notes.is_empty() {
+        let until = humantime::format_rfc3339_seconds(pair.not_after);
+        return vec![Finding::new(Grade::Ok, "tls", format!("{door}: certificate and key fit, valid until {until}"))];
+    }
+    let grade = if pair.holds(now) { Grade::Warn } else { Grade::Fail };
+    notes.into_iter().map(|note| Finding::new(grade, "tls", note)).collect()
 }
 
 /// Writes to the directory, or to the nearest parent where it would be made.

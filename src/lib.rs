@@ -11,5 +11,6 @@ pub mod server;
 pub mod shelf;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod tree;
 pub mod worker;

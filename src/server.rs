@@ -1,6 +1,6 @@
 //! `weir serve`: joins store, shelf, pipelines, supervision tree and HTTP, and takes them down in order.
 //!
-//! Start: store, key, sockets (a busy port is told by its configuration key), plugin registry, tree, HTTP, then ready. End: not ready,
+//! Start: certificates, store, key, sockets (a busy port is told by its configuration key), plugin registry, tree, HTTP, then ready. End: not ready,
 //! doors closed, encoders told, workers flushed, HTTP drained, what is queued for the store written. A second signal ends it at once.
 
 use std::future::Future;
@@ -12,19 +12,21 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use weir_actors::Door;
 use weir_actors::TreeConfig;
 use weir_actors::admission_board::AdmissionBoard;
 use weir_actors::control::{Drain, Stop};
 use weir_actors::heartbeat::Heartbeat;
-use weir_actors::ingest::rtmp::{self, RtmpDoor};
+use weir_actors::ingest::rtmp::{self, RtmpDoor, RtmpLimits};
 use weir_actors::status::StatusBoard;
 use weir_actors::supervise::ExitReason;
 use weir_media::pipeline::{OutputSink, PipelineFactory};
 use weir_pipelines::host::{self, HostConfig, WorkerPipelines};
 
 use crate::api_key::{self, ApiKey, ApiKeyError};
-use crate::config::{Config, Listen};
+use crate::config::{self, Config, Listen};
 use crate::control;
 use crate::descriptors;
 use crate::http::{self, Api};
@@ -32,11 +34,18 @@ use crate::shelf::Shelf;
 use crate::store::numbers::NumberKeeper;
 use crate::store::outbox::Outbox;
 use crate::store::{Store, StoreError};
+use crate::tls;
+use crate::tls::files::PairError;
+use crate::tls::watch::Watch;
 
 /// How long an ended broadcast's playlists answer 200 (architecture, timeline laws).
 const ENDED_RETENTION: Duration = Duration::from_secs(600);
 /// How often media of broadcasts that ended long ago is freed.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Connections that one HTTP thread holds at once.
+const HTTP_CONNECTIONS: usize = 25_000;
+/// From accept to the end of an HTTPS handshake.
+const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long viewers' running requests may take once the server goes down, seconds.
 const HTTP_DRAIN: u64 = 3;
 /// Longest wait for the last events and numbers to be written.
@@ -57,6 +66,17 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// A door's certificate cannot be used.
+    #[error("{door}.{}: {source}", source.part().key())]
+    Certificate {
+        /// Section of its configuration keys.
+        door: &'static str,
+        /// Why.
+        source: PairError,
+    },
+    /// TLS cannot be set up on this machine.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
     /// The database cannot be used.
     #[error("data.dir: {0}")]
     Store(#[from] StoreError),
@@ -111,11 +131,15 @@ pub async fn run(
     for sentence in config.not_built() {
         tracing::warn!("{sentence}");
     }
+    let https_pair = pair("https", &config.https)?;
+    let rtmps_pair = pair("rtmps", &config.rtmps)?;
     let store = Store::open(&config.data.dir).await?.with_max_active(config.limits.max_streams);
     let key = api_key::load(&config)?;
     let descriptors = descriptors::raise();
     let http_socket = bind("http.listen", config.http.listen)?;
+    let https_socket = bind("https.listen", config.https.listen)?;
     let rtmp_socket = bind("rtmp.listen", config.rtmp.listen)?;
+    let rtmps_socket = bind("rtmps.listen", config.rtmps.listen)?;
 
     let (outbox, outbox_written) = Outbox::open(store.clone());
     let (keeper, numbers_written) = NumberKeeper::open(store.clone());
@@ -126,9 +150,18 @@ pub async fn run(
     let factory = pipelines(&config, &shelf, media.clone()).await?;
     let (board, admission) = (StatusBoard::default(), AdmissionBoard::default());
     let mut doors = more;
+    let rtmp = RtmpDoor::new(rtmp_limits(&config, descriptors));
     if let Some(socket) = rtmp_socket {
-        doors.push(rtmp_door(&config, descriptors, socket, media.clone())?);
+        doors.push(rtmp_door("RtmpListener", rtmp.clone(), socket, media.clone())?);
     }
+    if let (Some(socket), Some(pair)) = (rtmps_socket, &rtmps_pair) {
+        let tls = TlsAcceptor::from(Arc::new(tls::for_rtmps(pair.certificate())?));
+        doors.push(rtmp_door("RtmpsListener", rtmp.secured(tls), socket, media.clone())?);
+    }
+    let https_socket = match (https_socket, &https_pair) {
+        (Some(socket), Some(pair)) => Some((socket, tls::for_https(pair.certificate())?)),
+        _ => None,
+    };
     let streams = control::specs(&store, &config).await?;
     let (root, mut end) =
         weir_actors::start(tree_config(&config), factory, outbox.clone(), board.clone(), admission, streams, doors);
@@ -137,7 +170,8 @@ pub async fn run(
     let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, Arc::new(root.clone()), heartbeat);
 
     let readiness = api.readiness.clone();
-    let server = http_socket.map(|socket| listen(socket, api, shelf.clone(), media)).transpose()?;
+    let watches: Vec<_> = https_pair.into_iter().chain(rtmps_pair).map(|pair| media.spawn(pair.run())).collect();
+    let (server, running) = listen(http_socket, https_socket, api, shelf.clone(), media)?;
     readiness.ready();
     announce(&config, &key);
 
@@ -148,16 +182,15 @@ pub async fn run(
         tracing::error!(%reason, "the supervision tree is gone, so the server ends");
     }
     sweeper.abort();
+    watches.iter().for_each(JoinHandle::abort);
     readiness.draining();
     shelf.leave();
     if root.send(Drain).await.is_err() && dead.is_none() {
         tracing::error!("the supervision tree is gone before its drain");
     }
     shelf.dismiss();
-    if let Some((handle, running)) = server {
-        handle.stop(true).await;
-        running.await.map_err(std::io::Error::other)??;
-    }
+    server.stop(true).await;
+    running.await.map_err(std::io::Error::other)??;
     // The tree holds an outbox and a shelf, and what is queued is written to its end only once nobody can add to it.
     let _ = root.send(Stop).await;
     drop((root, shelf, outbox));
@@ -218,13 +251,21 @@ fn tree_config(config: &Config) -> TreeConfig {
     }
 }
 
-fn rtmp_door(config: &Config, descriptors: u64, socket: TcpListener, runtime: Handle) -> Result<Door, ServeError> {
-    let limits = rtmp::RtmpLimits {
+/// Reads a TLS door's files; `None` when the door is shut.
+fn pair(door: &'static str, tls: &config::Tls) -> Result<Option<Watch>, ServeError> {
+    let opened = tls.files().map(|files| Watch::open(door, files));
+    opened.transpose().map_err(|source| ServeError::Certificate { door, source })
+}
+
+fn rtmp_limits(config: &Config, descriptors: u64) -> RtmpLimits {
+    RtmpLimits {
         preauth_per_address: config.limits.preauth_per_address as usize,
         preauth_total: descriptors::strangers(config.limits.preauth_total as usize, descriptors),
-        ..rtmp::RtmpLimits::default()
-    };
-    let door = RtmpDoor::new(limits);
+        ..RtmpLimits::default()
+    }
+}
+
+fn rtmp_door(actor: &'static str, door: RtmpDoor, socket: TcpListener, runtime: Handle) -> Result<Door, ServeError> {
     let name = socket.local_addr()?.to_string();
     let serve: weir_actors::ServeFactory = Arc::new(move |publish, shutdown| {
         // A listener that is started again gets the same bound socket, so no encoder sees a closed port.
@@ -235,14 +276,21 @@ fn rtmp_door(config: &Config, descriptors: u64, socket: TcpListener, runtime: Ha
             Ok(())
         })
     });
-    Ok(Door { actor: "RtmpListener", name, runtime, serve })
+    Ok(Door { actor, name, runtime, serve })
 }
 
 type Running = (actix_web::dev::ServerHandle, actix_rt::task::JoinHandle<std::io::Result<()>>);
 
-fn listen(socket: TcpListener, api: Api, shelf: Arc<Shelf>, media: Handle) -> Result<Running, ServeError> {
+/// One server for both sockets, so that they have the same routes, threads and limits.
+fn listen(
+    plain: Option<TcpListener>,
+    secured: Option<(TcpListener, rustls::ServerConfig)>,
+    api: Api,
+    shelf: Arc<Shelf>,
+    media: Handle,
+) -> Result<Running, ServeError> {
     let (shelf, media) = (web::Data::from(shelf), web::Data::new(media));
-    let server = HttpServer::new(move || {
+    let mut server = HttpServer::new(move || {
         App::new()
             .app_data(media.clone())
             .configure(http::routes(api.clone(), shelf.clone()))
@@ -252,9 +300,18 @@ fn listen(socket: TcpListener, api: Api, shelf: Arc<Shelf>, media: Handle) -> Re
     .disable_signals()
     // The last bytes of a playlist or part must not wait for the player to acknowledge the ones before.
     .tcp_nodelay(true)
-    .shutdown_timeout(HTTP_DRAIN)
-    .listen(socket)?
-    .run();
+    .max_connections(HTTP_CONNECTIONS)
+    // Half-open TLS must not use up what it has of its own: nobody else, of plain HTTP neither, would be let in.
+    .max_connection_rate(HTTP_CONNECTIONS)
+    .tls_handshake_timeout(TLS_HANDSHAKE)
+    .shutdown_timeout(HTTP_DRAIN);
+    if let Some(socket) = plain {
+        server = server.listen(socket)?;
+    }
+    if let Some((socket, tls)) = secured {
+        server = server.listen_rustls_0_23(socket, tls)?;
+    }
+    let server = server.run();
     Ok((server.handle(), actix_rt::spawn(server)))
 }
 
@@ -271,5 +328,7 @@ fn announce(config: &Config, key: &ApiKey) {
     if let ApiKey::Generated(secret) = key {
         println!("API key (kept in data.dir, printed this once): {}", secret.expose());
     }
-    tracing::info!(http = %config.http.listen, rtmp = %config.rtmp.listen, "weir is ready");
+    let Config { http, https, rtmp, rtmps, .. } = config;
+    let (http, https, rtmp, rtmps) = (http.listen, https.listen, rtmp.listen, rtmps.listen);
+    tracing::info!(%http, %https, %rtmp, %rtmps, "weir is ready");
 }

@@ -1,6 +1,7 @@
 //! The log: `tracing`, as text for people or as JSON lines.
 //!
-//! Other projects' crates stay at `warn`: some of them write what a peer sent, tokens included, at lower levels.
+//! Other projects' crates stay at `warn`: some of them write what a peer sent, tokens included, at lower levels. rustls is silent, because
+//! it warns of what strangers send, as often as they like; the doors tell what matters of it.
 
 use tracing_subscriber::EnvFilter;
 
@@ -28,5 +29,5 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Trace => ("trace", "warn"),
     };
     let ours: Vec<String> = OURS.iter().map(|target| format!("{target}={level}")).collect();
-    EnvFilter::new(format!("{others},{}", ours.join(",")))
+    EnvFilter::new(format!("{others},rustls=off,{}", ours.join(",")))
 }

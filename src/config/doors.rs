@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Listen, Network, value};
+use crate::tls::files::Files;
 
 /// `[http]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,14 @@ pub struct Tls {
     /// PEM file with the private key.
     #[serde(with = "value::optional_path")]
     pub key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Its files, when the door is open.
+    pub fn files(&self) -> Option<Files> {
+        self.listen.address()?;
+        Some(Files { cert: self.cert.clone()?, key: self.key.clone()? })
+    }
 }
 
 /// `[rtmp]`.

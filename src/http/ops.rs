@@ -6,17 +6,18 @@ pub mod follow;
 pub mod journal;
 pub mod on_air;
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use weir_actors::status::{StreamDetail, TreeNode};
-use weir_media::id::StreamId;
+use weir_media::id::{Slot, StreamId};
 
 use super::Api;
 use super::error::ApiError;
 use super::streams::view::timestamp;
 use super::streams::{stream_id, unknown};
+use super::urls::Urls;
 use crate::store::Stream;
 
 const DEFAULT_LIMIT: u32 = 100;
@@ -141,13 +142,23 @@ fn summary(api: &Api, stream: &Stream) -> Value {
 /// `on_air` is the slot by the law, `shown` the one whose pictures the output carries now; both are `primary`, `backup` or null. `mode`,
 /// `standby`, `delay_ms` and `trim_ms` are the running broadcast's, else the next one's. `hold_remaining_s`: steady media that the primary
 /// lacks for its return. `alignment`: `state` (`idle`, `searching`, `candidate`, `locked`, `lost`), and by how much later the backup's
-/// programme arrives. A slot's `state`: `absent`, `silent`, `undecoded`, `received` or `decoding`.
+/// programme arrives. A slot's `state`: `absent`, `silent`, `undecoded`, `received` or `decoding`. `push_url_rtmps` and
+/// `backup_push_url_rtmps`: where encoders push by RTMPS; null while that door is shut.
 #[utoipa::path(get, path = "/ops/streams/{id}", tag = "operations", params(("id" = u64, Path, description = "Stream")),
     responses((status = 200, body = Object), (status = 404, description = "No such stream")))]
-pub async fn stream(api: web::Data<Api>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn stream(
+    request: HttpRequest,
+    api: web::Data<Api>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
     let id = stream_id(&id)?;
-    let detail = api.tree.stream(id).await?.ok_or_else(|| unknown(id))?;
-    Ok(HttpResponse::Ok().json(detail_json(&detail)))
+    let stream = api.store.stream(id).await?.ok_or_else(|| unknown(id))?;
+    let mut detail = detail_json(&api.tree.stream(id).await?.ok_or_else(|| unknown(id))?);
+    let urls = Urls::for_request(&api.config, &request);
+    for (field, slot) in [("push_url_rtmps", Slot::Primary), ("backup_push_url_rtmps", Slot::Backup)] {
+        detail[field] = json!(urls.push_secured(id, slot, &stream.token));
+    }
+    Ok(HttpResponse::Ok().json(detail))
 }
 
 /// The journal's times are for people here.

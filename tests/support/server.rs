@@ -18,7 +18,8 @@ pub struct Server {
     agent: ureq::Agent,
 }
 
-fn free_port() -> SocketAddr {
+/// An address of this machine that nobody listens on.
+pub fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 

@@ -10,12 +10,14 @@
 //! | [`failover`] | which slot is live, which one is on air, when a broadcast begins and ends |
 //! | [`restart`], [`backoff`] | when a child that ended is started again |
 //! | [`hang`] | when a worker counts as hung |
+//! | [`reload`] | when files that changed are read again |
 
 pub mod admission;
 pub mod backoff;
 pub mod failover;
 pub mod hang;
 pub mod rate_limit;
+pub mod reload;
 pub mod restart;
 
 #[cfg(test)]

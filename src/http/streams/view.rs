@@ -67,9 +67,9 @@ pub struct StreamView {
     active_ingest_region_backup: Option<&'static str>,
     /// `rtmp`, `srt` or `webrtc`; null while not transcoding.
     stream_source_type: Option<&'static str>,
-    /// Where to push by RTMP.
+    /// Where to push by RTMP; by RTMPS where that door alone is open.
     push_url: Option<String>,
-    /// Where the backup encoder pushes by RTMP.
+    /// Where the backup encoder pushes by RTMP; by RTMPS where that door alone is open.
     backup_push_url: Option<String>,
     /// Where to push by SRT.
     push_url_srt: Option<String>,
