@@ -5,7 +5,7 @@ use weir_media::protocol::H264Encoder;
 use crate::worker::{WorkerError, scan_plugins};
 
 /// Elements of the decode and encode pipelines; the encoder of the rungs comes on top. Debian's package is told with each.
-pub(crate) const NEEDED: [(&str, &str); 15] = [
+pub(crate) const NEEDED: [(&str, &str); 18] = [
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("appsink", "gstreamer1.0-plugins-base"),
     ("capsfilter", "libgstreamer1.0-0"),
@@ -16,8 +16,11 @@ pub(crate) const NEEDED: [(&str, &str); 15] = [
     ("videoconvert", "gstreamer1.0-plugins-base"),
     ("videoscale", "gstreamer1.0-plugins-base"),
     ("aacparse", "gstreamer1.0-plugins-good"),
+    ("opusdec", "gstreamer1.0-plugins-base"),
     ("h264parse", "gstreamer1.0-plugins-bad"),
+    ("h265parse", "gstreamer1.0-plugins-bad"),
     ("avdec_h264", "gstreamer1.0-libav"),
+    ("avdec_h265", "gstreamer1.0-libav"),
     ("avdec_aac", "gstreamer1.0-libav"),
     ("avenc_aac", "gstreamer1.0-libav"),
     ("cmafmux", "part of weir"),

@@ -1,5 +1,12 @@
 //! Throw-away decoders of one input: a pipeline for its video and one for its audio, so that neither can hurt the other.
 //!
+//! | codec | elements | taken |
+//! |---|---|---|
+//! | H.264 | `h264parse`, `avdec_h264` | `avc` units behind lengths; all that libav decodes, converted to 8 bit 4:2:0 |
+//! | HEVC | `h265parse`, `avdec_h265` | `hvc1` units behind lengths; the same, 10 bit and 4:2:2 too |
+//! | AAC | `aacparse`, `avdec_aac` | raw frames |
+//! | Opus | `opusdec` | packets; mono and stereo |
+//!
 //! Units go in without waiting: a full pipeline refuses them. What comes out goes to the input's [`super::session::Session`], where a
 //! full queue holds the decoder. An error ends the pipeline; its owner builds a new one.
 //!
@@ -13,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks, AppSrc};
 use weir_media::access_unit::AccessUnit;
-use weir_media::codec::{AudioConfig, VideoConfig};
+use weir_media::codec::{AudioCodec, AudioConfig, VideoCodec, VideoConfig};
 use weir_media::id::SessionId;
 
 use super::WorkerError;
@@ -66,10 +73,14 @@ impl Decoder {
         width: u32,
         height: u32,
     ) -> Result<Self, WorkerError> {
+        let decoder = match config.codec {
+            VideoCodec::H264 => "h264parse ! avdec_h264",
+            VideoCodec::Hevc => "h265parse ! avdec_h265",
+        };
         // One thread: frame threads would each add a frame of delay.
         let description = format!(
-            "appsrc name=source format=time is-live=false max-buffers=0 max-bytes=0 ! h264parse \
-             ! avdec_h264 max-threads=1 output-corrupt=false ! videoconvert n-threads=1 \
+            "appsrc name=source format=time is-live=false max-buffers=0 max-bytes=0 \
+             ! {decoder} max-threads=1 output-corrupt=false ! videoconvert n-threads=1 \
              ! videoscale n-threads=1 add-borders=true method=bilinear \
              ! video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1,colorimetry=bt709 \
              ! appsink name=sink sync=false async=false"
@@ -82,11 +93,18 @@ impl Decoder {
 
     /// A decoder of `session`'s audio to 48 kHz stereo.
     pub fn audio(stage: &Arc<Stage>, session: SessionId, config: &AudioConfig) -> Result<Self, WorkerError> {
-        let description = "appsrc name=source format=time is-live=false max-buffers=0 max-bytes=0 ! aacparse \
-             ! avdec_aac ! audioconvert ! audioresample \
+        let decoder = match config.codec {
+            AudioCodec::Aac => "aacparse ! avdec_aac",
+            // A lost packet is a hole like any other: the ring knows how to fill it.
+            AudioCodec::Opus => "opusdec plc=false use-inband-fec=false",
+        };
+        let description = format!(
+            "appsrc name=source format=time is-live=false max-buffers=0 max-bytes=0 \
+             ! {decoder} ! audioconvert ! audioresample \
              ! audio/x-raw,format=F32LE,rate=48000,channels=2,layout=interleaved \
-             ! appsink name=sink sync=false async=false";
-        Self::start(stage, session, description, &audio_caps(config), |_, session, buffer, pts| {
+             ! appsink name=sink sync=false async=false"
+        );
+        Self::start(stage, session, &description, &audio_caps(config), |_, session, buffer, pts| {
             if let Ok(map) = buffer.map_readable() {
                 session.sound(pts, &samples(&map));
             }
@@ -180,6 +198,11 @@ impl Decoder {
         let _ = self.source.end_of_stream();
     }
 
+    /// Nothing more comes out: it was [`Self::finish`]ed and has delivered what was inside, or has given up.
+    pub fn has_ended(&self) -> bool {
+        self.pipeline.ending().is_some()
+    }
+
     /// Why it has given up, if it has.
     pub fn failure(&self) -> Option<String> {
         match self.pipeline.ending() {
@@ -219,22 +242,35 @@ fn lock(era: &Mutex<Era>) -> MutexGuard<'_, Era> {
 }
 
 fn video_caps(config: &VideoConfig) -> gst::Caps {
-    gst::Caps::builder("video/x-h264")
-        .field("stream-format", "avc")
+    let (name, format) = match config.codec {
+        VideoCodec::H264 => ("video/x-h264", "avc"),
+        VideoCodec::Hevc => ("video/x-h265", "hvc1"),
+    };
+    gst::Caps::builder(name)
+        .field("stream-format", format)
         .field("alignment", "au")
         .field("codec_data", gst::Buffer::from_slice(config.decoder_config.clone()))
         .build()
 }
 
 fn audio_caps(config: &AudioConfig) -> gst::Caps {
-    gst::Caps::builder("audio/mpeg")
-        .field("mpegversion", 4i32)
-        .field("stream-format", "raw")
-        .field("framed", true)
-        .field("rate", config.sample_rate as i32)
-        .field("channels", i32::from(config.channels))
-        .field("codec_data", gst::Buffer::from_slice(config.decoder_config.clone()))
-        .build()
+    let (rate, channels) = (config.sample_rate as i32, i32::from(config.channels));
+    match config.codec {
+        AudioCodec::Aac => gst::Caps::builder("audio/mpeg")
+            .field("mpegversion", 4i32)
+            .field("stream-format", "raw")
+            .field("framed", true)
+            .field("rate", rate)
+            .field("channels", channels)
+            .field("codec_data", gst::Buffer::from_slice(config.decoder_config.clone()))
+            .build(),
+        // Without its record: a unit's time is that of its first decoded sample, so there is nothing to skip.
+        AudioCodec::Opus => gst::Caps::builder("audio/x-opus")
+            .field("channel-mapping-family", 0i32)
+            .field("rate", rate)
+            .field("channels", channels)
+            .build(),
+    }
 }
 
 fn samples(bytes: &[u8]) -> Vec<Sample> {

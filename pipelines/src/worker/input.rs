@@ -4,16 +4,19 @@
 //! again makes the input rejected (video) or silent (audio). While the canvas is unknown or the video is not wanted (warm standby), units
 //! are kept from the last keyframe that is due on; they are what decoding begins with. Sound is always decoded: it is cheap, and
 //! alignment listens to it.
+//!
+//! A configuration of the same codec changes a decoder as it runs, a new size too. One of another codec needs another decoder: the old
+//! one delivers what it has, as its pictures become due, while the units behind are kept for the new one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use weir_media::access_unit::{AccessUnit, Track};
-use weir_media::codec::{AudioConfig, TrackConfig, VideoConfig};
+use weir_media::codec::{AudioConfig, MAX_FRAME_RATE, TrackConfig, VideoConfig};
 use weir_media::id::SessionId;
 
 use super::decode::Decoder;
-use super::rate::RateWatch;
+use super::rate::{RateCap, RateWatch};
 use super::stage::Stage;
 
 /// Failures in a row that a decoder is forgiven.
@@ -33,6 +36,7 @@ pub struct Input {
     audio_config: Option<AudioConfig>,
     canvas: Option<(u32, u32)>,
     rate: Option<RateWatch>,
+    rate_cap: RateCap,
     first_arrival: Option<i64>,
     kept: VecDeque<AccessUnit>,
     kept_bytes: usize,
@@ -46,6 +50,8 @@ pub struct Input {
     pub gop: Option<i64>,
     video: Option<Decoder>,
     audio: Option<Decoder>,
+    /// A video decoder of another codec that has still to deliver what came before.
+    outgoing: Option<Decoder>,
     awaiting_keyframe: bool,
     video_failures: u32,
     audio_failures: u32,
@@ -58,6 +64,8 @@ pub struct Input {
     pub errors: u64,
     /// Why nothing more is read from it.
     pub rejected: Option<String>,
+    /// That was told.
+    rejection_told: bool,
 }
 
 impl Input {
@@ -70,6 +78,7 @@ impl Input {
             audio_config: None,
             canvas: None,
             rate: None,
+            rate_cap: RateCap::default(),
             first_arrival: None,
             kept: VecDeque::new(),
             kept_bytes: 0,
@@ -79,6 +88,7 @@ impl Input {
             gop: None,
             video: None,
             audio: None,
+            outgoing: None,
             awaiting_keyframe: true,
             video_failures: 0,
             audio_failures: 0,
@@ -87,6 +97,7 @@ impl Input {
             doubtful: false,
             errors: 0,
             rejected: None,
+            rejection_told: false,
         }
     }
 
@@ -97,7 +108,9 @@ impl Input {
                 if self.video_config.as_ref() == Some(&config) {
                     return;
                 }
-                if let Some(decoder) = &self.video {
+                if self.video_config.as_ref().is_some_and(|before| before.codec != config.codec) {
+                    self.change_video_codec();
+                } else if let Some(decoder) = &self.video {
                     decoder.reconfigure_video(&config);
                 }
                 self.rate = Some(RateWatch::new(config.frame_rate));
@@ -108,12 +121,27 @@ impl Input {
                 if self.audio_config.as_ref() == Some(&config) {
                     return;
                 }
-                if let Some(decoder) = &self.audio {
+                if self.audio_config.as_ref().is_some_and(|before| before.codec != config.codec) {
+                    // Sound is decoded as it arrives: nothing of it waits inside.
+                    self.audio = None;
+                    self.audio_failures = 0;
+                } else if let Some(decoder) = &self.audio {
                     decoder.reconfigure_audio(&config);
                 }
                 self.audio_config = Some(config);
             }
         }
+    }
+
+    /// Lets the decoder deliver what it has. The next begins with the next keyframe.
+    fn change_video_codec(&mut self) {
+        if let Some(decoder) = self.video.take() {
+            decoder.finish();
+            // Of two changes at once the first one's rest is let go.
+            self.outgoing = Some(decoder);
+        }
+        self.awaiting_keyframe = true;
+        self.video_failures = 0;
     }
 
     /// Fixes the size that pictures are decoded to, and decodes what was kept.
@@ -130,7 +158,7 @@ impl Input {
         if wanted {
             return self.decode_kept();
         }
-        self.video = None;
+        (self.video, self.outgoing) = (None, None);
         self.decoding = false;
         self.awaiting_keyframe = true;
         if let Some(session) = self.stage.lock().sessions.get_mut(&self.session) {
@@ -139,7 +167,7 @@ impl Input {
     }
 
     fn decode_kept(&mut self) {
-        if self.canvas.is_none() || !self.wanted {
+        if !self.decodes() {
             return;
         }
         self.kept_bytes = 0;
@@ -149,6 +177,11 @@ impl Input {
         if self.closed {
             self.video.iter().for_each(Decoder::finish);
         }
+    }
+
+    /// A video unit goes to a decoder now.
+    fn decodes(&self) -> bool {
+        self.canvas.is_some() && self.wanted && self.outgoing.is_none()
     }
 
     fn forget_kept(&mut self) {
@@ -179,8 +212,8 @@ impl Input {
     /// Forgets the canvas, which was another input's that turned out undecodable.
     pub fn unset_canvas(&mut self) {
         self.canvas = None;
-        // Its callback has ended when this returns, so nothing of the wrong size can follow.
-        self.video = None;
+        // Their callbacks have ended when this returns, so nothing of the wrong size can follow.
+        (self.video, self.outgoing) = (None, None);
         self.decoding = false;
         self.awaiting_keyframe = true;
         // Its next keyframe is the first one as far as the output is concerned.
@@ -201,14 +234,35 @@ impl Input {
         }
     }
 
+    /// Reads nothing more from it.
+    fn reject(&mut self, reason: String) {
+        self.rejected = Some(reason);
+        (self.video, self.outgoing, self.decoding) = (None, None, false);
+        self.forget_kept();
+        if let Some(session) = self.stage.lock().sessions.get_mut(&self.session) {
+            session.video_reset();
+        }
+    }
+
+    /// Why nothing more is read from it; once.
+    pub fn rejection(&mut self) -> Option<String> {
+        let told = std::mem::replace(&mut self.rejection_told, self.rejected.is_some());
+        self.rejected.clone().filter(|_| !told)
+    }
+
     fn video_unit(&mut self, unit: AccessUnit) {
         if self.video_config.is_none() || (self.first_arrival.is_none() && !unit.keyframe) {
             return;
         }
         let (now, dts) = (self.stage.clock.now(), unit.dts.as_nanos());
         self.first_arrival.get_or_insert(now);
+        if !self.rate_cap.admits(dts) {
+            return self.reject(format!("more than {MAX_FRAME_RATE} pictures a second"));
+        }
         let jumped = self.stage.lock().sessions.get_mut(&self.session).is_some_and(|s| s.video_arrived(now, dts));
         if jumped {
+            // What another codec's decoder still has is from before the jump.
+            self.outgoing = None;
             self.video.iter_mut().chain(&mut self.audio).for_each(|decoder| decoder.jump(dts));
         }
         if let Some(rate) = &mut self.rate {
@@ -218,15 +272,26 @@ impl Input {
             let last = self.last_key.replace(dts);
             self.gop = last.map(|last| dts - last).filter(|gop| *gop > 0).or(self.gop);
         }
-        if self.canvas.is_some() && self.wanted {
+        self.succeed_outgoing();
+        if self.decodes() {
             self.decode_video(&unit);
         } else {
             self.keep(unit, now);
         }
     }
 
+    /// The new codec's decoder begins once the old one's has delivered.
+    fn succeed_outgoing(&mut self) {
+        if self.outgoing.as_ref().is_some_and(Decoder::has_ended) {
+            self.outgoing = None;
+            self.decode_kept();
+        }
+    }
+
     fn decode_video(&mut self, unit: &AccessUnit) {
-        let (Some((width, height)), Some(config)) = (self.canvas, &self.video_config) else { return };
+        let (Some((width, height)), Some(config), None) = (self.canvas, &self.video_config, &self.rejected) else {
+            return;
+        };
         if self.awaiting_keyframe {
             if !unit.keyframe {
                 return;
@@ -234,7 +299,7 @@ impl Input {
             if self.video.is_none() {
                 match Decoder::video(&self.stage, self.session, config, width, height) {
                     Ok(decoder) => self.video = Some(decoder),
-                    Err(error) => return self.rejected = Some(error.to_string()),
+                    Err(error) => return self.reject(error.to_string()),
                 }
             }
             self.awaiting_keyframe = false;
@@ -289,6 +354,7 @@ impl Input {
 
     /// Replaces what has failed. Called a few times a second.
     pub fn look_after(&mut self) {
+        self.succeed_outgoing();
         if let Some(reason) = self.video.as_ref().and_then(Decoder::failure) {
             tracing::warn!(session = %self.session, %reason, "video decoder failed");
             self.video = None;
@@ -303,8 +369,7 @@ impl Input {
             self.video_failures = if decoded - self.failed_at > RECOVERED { 1 } else { self.video_failures + 1 };
             self.failed_at = decoded;
             if self.video_failures > FORGIVEN {
-                self.rejected = Some(format!("video cannot be decoded: {reason}"));
-                self.decoding = false;
+                self.reject(format!("video cannot be decoded: {reason}"));
             }
         }
         if let Some(reason) = self.audio.as_ref().and_then(Decoder::failure) {

@@ -321,10 +321,9 @@ impl Worker {
         }
         let mut gone = vec![];
         for (id, input) in &mut self.inputs {
-            let was_rejected = input.rejected.is_some();
             input.look_after();
-            if let (false, Some(reason)) = (was_rejected, &input.rejected) {
-                self.outbox.send(FromWorker::Rejected { session: *id, reason: reason.clone() });
+            if let Some(reason) = input.rejection() {
+                self.outbox.send(FromWorker::Rejected { session: *id, reason });
             }
             let inputs = self.stage.lock();
             if inputs.sessions.get(id).is_some_and(|session| session.closed && session.played_out(now - LINGER)) {

@@ -3,7 +3,9 @@
 //! A claim counts when two intervals bear it out. Without one the rate is measured over [`MEASURED`] frames; containers
 //! round to a millisecond, so a whole rate within the error is preferred to its x/1001 neighbour. Intervals that differ mean a
 //! variable rate, for which there is no answer: the grid then takes 30. A source too slow to tell is decided after [`PATIENCE`].
+//! Beside it, the most pictures a second that a source may have.
 
+use weir_media::codec::MAX_FRAME_RATE;
 use weir_media::time::FrameRate;
 
 /// Frames that bear out a claim.
@@ -56,6 +58,28 @@ impl RateWatch {
     }
 }
 
+/// Counts the pictures in each second of a source's own time.
+#[derive(Debug, Default)]
+pub struct RateCap {
+    /// Decoding time of the first picture of the second, nanoseconds.
+    begin: Option<i64>,
+    pictures: u32,
+}
+
+impl RateCap {
+    /// Takes a picture's decoding time, nanoseconds; `false` when there are more than [`MAX_FRAME_RATE`] in a second. Times that go back
+    /// begin another one.
+    pub fn admits(&mut self, dts: i64) -> bool {
+        const SECOND: i64 = 1_000_000_000;
+        if self.begin.is_none_or(|begin| !(begin..begin.saturating_add(SECOND)).contains(&dts)) {
+            (self.begin, self.pictures) = (Some(dts), 0);
+        }
+        self.pictures += 1;
+        // One more fits by rounding.
+        self.pictures <= MAX_FRAME_RATE + 1
+    }
+}
+
 fn measure(intervals: &[i64]) -> Option<f64> {
     let (&shortest, &longest) = (intervals.iter().min()?, intervals.iter().max()?);
     if shortest <= 0 || longest - shortest > 2 * ROUNDING + shortest / 5 {
@@ -102,6 +126,21 @@ mod tests {
         }
         let odd = watch(None, 15.0, 8).flatten().unwrap();
         assert!((odd - 15.0).abs() < 0.1, "{odd}");
+    }
+
+    #[test]
+    fn more_pictures_than_any_camera_makes_are_not_admitted() {
+        let refused_at = |fps: f64| {
+            let mut cap = RateCap::default();
+            (0..3_000).find(|n| !cap.admits((f64::from(*n) * 1e9 / fps).round() as i64))
+        };
+        assert_eq!((refused_at(60.0), refused_at(240.0)), (None, None));
+        assert_eq!((refused_at(300.0), refused_at(1_000.0)), (Some(241), Some(241)));
+        let mut cap = RateCap::default();
+        assert_eq!((0..3_000).find(|_| !cap.admits(7)), Some(241), "all at once");
+        // A source that loops.
+        let mut cap = RateCap::default();
+        assert!((0..3_000).all(|n| cap.admits(n % 30 * 33_000_000)));
     }
 
     #[test]

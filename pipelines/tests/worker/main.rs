@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod codecs;
 mod failover;
 mod harness;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::path::Path;
