@@ -40,10 +40,13 @@ def schedule(seed):
 def unexplained(entries):
     """Changes of what is on air that the entries before them do not justify, and states that the rule does not allow."""
     faults, on_air, hold = [], None, False
+    opening = False  # the broadcast has begun, and primary has not been on air in it
     live = {"primary": False, "backup": False}
     open_fault = None  # (seq, slot, text): has to be mended by the next change of what is on air, before that slot changes again
     for entry in entries:
-        if entry["event"] == "timer" and entry["timer"] == "hold":
+        if entry["event"] == "broadcast":
+            opening = entry["state"] == "began"
+        elif entry["event"] == "timer" and entry["timer"] == "hold":
             hold = entry["state"] == "fired"
         elif entry["event"] == "live":
             if open_fault and open_fault[1] == entry["slot"]:
@@ -55,7 +58,7 @@ def unexplained(entries):
             slot, rule = entry["slot"], entry["rule"]
             first = next((slot for slot in ("primary", "backup") if live[slot]), None)
             reasons = {
-                "rule 1": on_air is None and slot is not None and slot == first,
+                "rule 1": slot is not None and slot == first and (on_air is None or opening and on_air == "backup"),
                 "rule 2": on_air == "primary" and not live["primary"] and slot == ("backup" if live["backup"] else None),
                 "rule 3": on_air == "backup" and slot == "primary" and live["primary"] and hold,
                 "rule 4": on_air == "backup" and not live["backup"] and slot == ("primary" if live["primary"] else None),
@@ -64,6 +67,7 @@ def unexplained(entries):
                 state = f"live {[slot for slot in live if live[slot]]}, hold {'' if hold else 'not '}over"
                 faults.append(f"entry {entry['seq']}: {on_air} to {slot} by {rule}, {state}")
             on_air, hold, open_fault = slot, False, None
+            opening &= slot != "primary"
             text = state_fault(on_air, live)
             if text:
                 faults.append(f"entry {entry['seq']}: {text}")

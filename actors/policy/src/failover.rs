@@ -3,7 +3,8 @@
 //! *Media* is a video access unit that arrived **and** whose input is decoding (`failover/input.rs`). A slot is *live* while its
 //! latest media is younger than `stall` (3 s): at 2.999 s it is, at 3.000 s it is not. Then, in `failover/law.rs`:
 //!
-//! 1. Primary has priority: where nothing is on air, the slot with media goes on air, primary if both have it.
+//! 1. Primary has priority: where nothing is on air, the slot with media goes on air, primary if both have it. At a broadcast's begin it need
+//!    not be first: primary that shows its first media within `stall` of the backup's takes over at once.
 //! 2. Primary on air and lost: backup goes on air if it is live. If not, the last picture is held; a slot that returns
 //!    within `linger` (60 s, counted from the last media) continues the broadcast by rule 1, else it ends.
 //! 3. Backup on air and primary media seen: a timer starts; a gap of `stall` or a reconnect restarts it. At `hold`
@@ -50,6 +51,8 @@ pub struct State {
     inputs: [Input; 2],
     on_air: Option<Slot>,
     broadcasting: bool,
+    /// When the broadcast began, while primary has not been on air in it.
+    began: Option<Instant>,
     /// The mode of the running broadcast.
     mode: Mode,
     locked: bool,
@@ -71,6 +74,7 @@ impl State {
             inputs: Default::default(),
             on_air: None,
             broadcasting: false,
+            began: None,
             mode: policy.mode,
             locked: false,
             chosen: None,
@@ -238,6 +242,7 @@ impl Rule {
                 Some(Ok(())) => {
                     if !self.state.broadcasting {
                         (self.state.broadcasting, self.state.mode) = (true, self.state.policy.mode);
+                        self.state.began = Some(self.state.clock);
                         self.decide(Action::Begin, decisions);
                     }
                     self.decide(Action::Live(slot), decisions);
@@ -266,13 +271,21 @@ impl Rule {
             on_air: self.state.on_air,
             primary_live: self.is_live(Slot::Primary),
             backup_live: self.is_live(Slot::Backup),
+            opening: self.is_opening(),
             hold_over: self.hold_over(),
             chosen: self.state.chosen.filter(|&slot| self.input(slot).shows_pictures()),
         };
         if let Some((slot, law)) = law::decide(&situation) {
             self.state.on_air = slot;
+            self.state.began.take_if(|_| slot == Some(Slot::Primary));
             self.decide(Action::OnAir(slot, law), decisions);
         }
+    }
+
+    /// The broadcast is so young that primary may still come first, and nobody has chosen.
+    fn is_opening(&self) -> bool {
+        let young = |began| self.state.clock < began + self.state.policy.stall;
+        self.state.chosen.is_none() && self.state.began.is_some_and(young)
     }
 
     /// Rule 3 can be carried out: primary has been steady for long enough, and pictures of it are there to be shown.
@@ -317,7 +330,7 @@ impl Rule {
 
     fn end_broadcast(&mut self, decisions: &mut Vec<Decision>) {
         if self.linger_end().is_some_and(|end| end <= self.state.clock) {
-            self.state.broadcasting = false;
+            (self.state.broadcasting, self.state.began) = (false, None);
             self.decide(Action::End, decisions);
         }
     }

@@ -89,7 +89,7 @@ impl StreamSupervisor {
         self.record(EventKind::OnAirChanged { slot });
         self.put_on_air(match law {
             Law::Media | Law::PrimaryLost | Law::BackupLost => HandOver::WhenOut,
-            Law::HoldOver | Law::Operator => HandOver::AtOnce,
+            Law::Opening | Law::HoldOver | Law::Operator => HandOver::AtOnce,
         });
     }
 

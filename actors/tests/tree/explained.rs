@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use weir_actors::journal::BroadcastState;
 use weir_actors::status::{JournalEntry, JournalEvent};
 use weir_media::id::{SessionId, Slot};
 use weir_policy::failover::{InputState, Timer};
@@ -18,6 +19,8 @@ pub struct Reader {
     hold: Hold,
     chosen: Option<Slot>,
     released: bool,
+    /// When the broadcast began, while primary has not been on air in it.
+    began: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +37,7 @@ enum Hold {
 /// Numbers in ticks.
 #[derive(Clone, Copy)]
 pub struct Times {
+    pub stall: u64,
     pub hold: u64,
 }
 
@@ -89,10 +93,12 @@ impl Reader {
                     return wrong(&why);
                 }
                 (self.on_air, self.released) = (*slot, false);
+                self.began.take_if(|_| *slot == Some(Slot::Primary));
                 if self.hold == Hold::Over {
                     self.hold = Hold::Idle;
                 }
             }
+            JournalEvent::Broadcast { state } => self.began = (*state == BroadcastState::Began).then_some(at),
             JournalEvent::Note if entry.text == "the operator chooses primary" => self.chosen = Some(Slot::Primary),
             JournalEvent::Note if entry.text == "the operator chooses backup" => self.chosen = Some(Slot::Backup),
             JournalEvent::Note if entry.text.contains("leaves the choice") => {
@@ -119,6 +125,11 @@ impl Reader {
                 check(self.on_air.is_none(), "something was on air")?;
                 check(slot == Some(Slot::Primary) || !self.is_live(Slot::Primary), "primary has priority")
             }
+            "rule 1: primary's first media just behind the backup's" => {
+                check((self.on_air, slot) == (Some(Slot::Backup), Some(Slot::Primary)), "not that switch")?;
+                check(self.began.is_some_and(|began| at < began + times.stall), "not the begin of a broadcast")?;
+                check(self.chosen.is_none(), "the operator chose backup")
+            }
             "rule 2: primary lost" => loss(Slot::Primary),
             "rule 4: backup lost" => loss(Slot::Backup),
             "rule 3: primary steady for the hold" => {
@@ -140,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    const TIMES: Times = Times { hold: 150 };
+    const TIMES: Times = Times { stall: 30, hold: 150 };
 
     fn entry(what: JournalEvent, text: &str) -> JournalEntry {
         JournalEntry { seq: 1, at: SystemTime::UNIX_EPOCH, text: text.into(), what }
@@ -166,6 +177,23 @@ mod tests {
             reader.read(*at, &entry(what.clone(), ""), TIMES).unwrap();
         }
         reader.read(last.0, &entry(last.1, ""), TIMES)
+    }
+
+    #[test]
+    fn primary_takes_over_at_once_at_a_begin_and_nowhere_else() {
+        use Slot::{Backup, Primary};
+        let behind = "rule 1: primary's first media just behind the backup's";
+        let began = JournalEvent::Broadcast { state: BroadcastState::Began };
+        let story = [
+            (0, began),
+            (0, live(Backup, true)),
+            (0, on_air(Some(Backup), "rule 1: first media")),
+            (2, live(Primary, true)),
+        ];
+        assert!(judge(&story, (29, on_air(Some(Primary), behind))).is_ok());
+        assert!(judge(&story, (30, on_air(Some(Primary), behind))).is_err(), "too late");
+        assert!(judge(&story[1..], (29, on_air(Some(Primary), behind))).is_err(), "no broadcast began");
+        assert!(judge(&story[..3], (29, on_air(Some(Primary), behind))).is_err(), "primary is not live");
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl Flaps {
         let detail = self.tree.detail().await;
         for entry in self.journal.after(self.read) {
             self.read = entry.seq;
-            self.reader.read(tick, &entry, Times { hold: 150 })?;
+            self.reader.read(tick, &entry, Times { stall: 30, hold: 150 })?;
         }
         let status = self.tree.board.get(STREAM);
         let live = [detail.slots[0].live, detail.slots[1].live];

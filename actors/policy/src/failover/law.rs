@@ -9,6 +9,8 @@ pub(super) struct Situation {
     pub on_air: Option<Slot>,
     pub primary_live: bool,
     pub backup_live: bool,
+    /// The broadcast is younger than the stall, primary has not been on air in it, and nobody has chosen.
+    pub opening: bool,
     /// Primary has been steady for the hold and can be shown.
     pub hold_over: bool,
     /// The operator's choice; it is live and shows pictures.
@@ -20,6 +22,8 @@ pub(super) struct Situation {
 pub enum Law {
     /// Rule 1: nothing was on air, and this slot has media.
     Media,
+    /// Rule 1: the broadcast has just begun with backup, and primary has media.
+    Opening,
     /// Rule 2: primary is lost.
     PrimaryLost,
     /// Rule 3: primary has been steady for the hold.
@@ -34,6 +38,7 @@ impl fmt::Display for Law {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Media => "rule 1: first media",
+            Self::Opening => "rule 1: primary's first media just behind the backup's",
             Self::PrimaryLost => "rule 2: primary lost",
             Self::HoldOver => "rule 3: primary steady for the hold",
             Self::BackupLost => "rule 4: backup lost",
@@ -48,6 +53,7 @@ type Switch = (Option<Slot>, Law);
 pub(super) fn decide(situation: &Situation) -> Option<Switch> {
     operators_choice(situation)
         .or_else(|| rule_1(situation))
+        .or_else(|| rule_1_opening(situation))
         .or_else(|| rule_2(situation))
         .or_else(|| rule_4(situation))
         .or_else(|| rule_3(situation))
@@ -62,6 +68,12 @@ fn operators_choice(situation: &Situation) -> Option<Switch> {
 fn rule_1(situation: &Situation) -> Option<Switch> {
     let first = primary(situation).or(backup(situation)).filter(|_| situation.on_air.is_none())?;
     Some((Some(first), Law::Media))
+}
+
+/// Backup on air in a broadcast that has just begun: primary, as soon as it has media.
+fn rule_1_opening(situation: &Situation) -> Option<Switch> {
+    let behind = situation.opening && situation.on_air == Some(Slot::Backup) && situation.primary_live;
+    behind.then_some((Some(Slot::Primary), Law::Opening))
 }
 
 /// Primary on air and lost: backup if it is live, else the last picture.

@@ -50,6 +50,8 @@ pub struct Oracle<'a> {
     mode: Mode,
     tracks: [Track; 2],
     chosen: Option<Slot>,
+    /// The tick at which the broadcast began, and whether primary has been on air in it.
+    began: (u64, bool),
     seen: Seen,
 }
 
@@ -68,7 +70,8 @@ impl<'a> Oracle<'a> {
         let tracks = Default::default();
         let mode = policy.mode;
         let seen = Seen::default();
-        let mut oracle = Oracle { facts, known: 0, now: 0, policy, mode, tracks, chosen: None, seen };
+        let mut oracle =
+            Oracle { facts, known: 0, now: 0, policy, mode, tracks, chosen: None, began: (0, false), seen };
         (0..=until)
             .map(|now| {
                 oracle.now = now;
@@ -219,10 +222,12 @@ impl<'a> Oracle<'a> {
         if !self.seen.broadcasting {
             self.mode = self.policy.mode;
             self.seen.broadcasting = live[0] || live[1];
+            self.began = (self.now, false);
         }
         self.seen.live = live;
         self.seen.inputs = SLOTS.map(|slot| self.input(slot));
         self.seen.on_air = self.law(live);
+        self.began.1 |= self.seen.on_air == Some(Slot::Primary);
         let last = SLOTS.iter().filter_map(|slot| self.last_media(*slot)).max();
         let linger = ticks(self.policy.linger).max(stall);
         if self.seen.on_air.is_none() && last.is_some_and(|last| self.now - last >= linger) {
@@ -254,11 +259,13 @@ impl<'a> Oracle<'a> {
         if let Some(chosen) = self.chosen.filter(|&chosen| self.shows_pictures(chosen)) {
             return Some(chosen);
         }
+        let (began, primary_was) = self.began;
+        let young = !primary_was && self.now - began < ticks(self.policy.stall) && self.chosen.is_none();
         match (self.seen.on_air, primary, backup) {
             (_, false, false) => None,
             (_, true, false) => Some(Slot::Primary),
             (_, false, true) => Some(Slot::Backup),
-            (Some(Slot::Backup), true, true) if !waited => Some(Slot::Backup),
+            (Some(Slot::Backup), true, true) if !waited && !young => Some(Slot::Backup),
             (_, true, true) => Some(Slot::Primary),
         }
     }

@@ -191,6 +191,41 @@ fn linger_ends_the_broadcast_exactly_and_a_return_before_continues_it() {
 }
 
 #[test]
+fn primary_takes_over_at_once_when_both_begin_together() {
+    let first = |behind: u64| {
+        let script = Script::default().publish(Backup, 2, 0, 200_000).publish(Primary, 1, behind, 200_000);
+        script.on_air(Policy::default(), 200_000)
+    };
+    let begin = (0, on_air(Backup, Law::Media));
+    assert_eq!(first(200), [begin, (200, on_air(Primary, Law::Opening))]);
+    assert_eq!(first(2_999), [begin, (2_999, on_air(Primary, Law::Opening))]);
+    assert_eq!(first(3_000), [begin, (63_000, on_air(Primary, Law::HoldOver))]);
+}
+
+#[test]
+fn only_the_begin_of_a_broadcast_is_one() {
+    // Primary has been on air: what it comes back to is no begin, however young the broadcast is.
+    let policy = Policy { stall: MS(1_000), ..Policy::default() };
+    let script = both(1_500, 200_000).publish(Primary, 3, 2_600, 200_000);
+    let longer = script.clone().fact(2_550, Fact::Configured(Policy::default()));
+    for script in [script, longer] {
+        let log = script.on_air(policy, 30_000);
+        assert_eq!(log, [(0, on_air(Primary, Law::Media)), (2_500, on_air(Backup, Law::PrimaryLost))]);
+    }
+    // The next broadcast has a begin of its own.
+    let script = Script::default().publish(Primary, 1, 0, 1_000).publish(Backup, 2, 100_000, 200_000);
+    let log = script.publish(Primary, 3, 100_500, 200_000).on_air(Policy::default(), 200_000);
+    assert_eq!(log[2..], [(100_000, on_air(Backup, Law::Media)), (100_500, on_air(Primary, Law::Opening))]);
+}
+
+#[test]
+fn an_operators_choice_at_the_begin_stays() {
+    let script = Script::default().publish(Backup, 2, 0, 200_000).fact(100, Fact::Chosen(Some(Backup)));
+    let log = script.publish(Primary, 1, 200, 200_000).on_air(Policy::default(), 30_000);
+    assert_eq!(log, [(0, on_air(Backup, Law::Media))]);
+}
+
+#[test]
 fn an_operators_choice_goes_on_air_without_a_hold_and_stays_until_taken_back() {
     let script = both(300_000, 300_000).fact(5_000, Fact::Chosen(Some(Backup)));
     let log = script.clone().on_air(Policy::default(), 300_000);
