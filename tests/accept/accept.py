@@ -19,13 +19,17 @@ import chaos
 import continuity
 import control
 import cost
+import doors
 import failover
 import failover_faults
 import failover_flaps
 import failover_hitless
+import frozen
 import fuzz
 import hostile
+import http_rules
 import output
+import pairs
 import play
 import soak
 import writes
@@ -64,11 +68,15 @@ LINES = {
     "failover_worker": failover_faults.failover_worker,
     "demo_failover": failover.demo_failover,
     "alignment": alignment.alignment,
+    "doors": doors.doors,
+    "frozen": frozen.frozen,
+    "pairs": pairs.pairs,
+    "http_rules": http_rules.http_rules,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
 SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "half_open", "mutated", "chaos_checker", "failover_checker",
-         "failover", "fuzz"]
+         "failover", "fuzz", "doors", "frozen", "http_rules"]
 
 
 def run(name, short, on):

@@ -70,13 +70,14 @@ def command(*values, stream=0):
 class Connection:
     """A socket after the handshake. Reads only what it needs to see whether it was let in."""
 
-    def __init__(self, url, timeout=8):
+    def __init__(self, url, timeout=8, source=None):
+        """`source` is the address to come from; the system's choice when there is none."""
         parts = urlsplit(url)
         self.app, _, self.key = parts.path.lstrip("/").rpartition("/")
         if parts.query:
             self.key += "?" + parts.query
         self.tc_url = f"rtmp://{parts.hostname}:{parts.port or 1935}/{self.app}"
-        self.socket = socket.create_connection((parts.hostname, parts.port or 1935), timeout)
+        self.socket = socket.create_connection((parts.hostname, parts.port or 1935), timeout, (source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stream = 1
         self.heard = b""

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -25,10 +26,33 @@ def binary():
 
 
 def free_ports(count):
-    """Ports that nothing listens on; held open together so that they differ."""
+    """Ports that nothing listens on, by TCP or UDP; held open together so that they differ."""
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [s.getsockname()[1] for s in sockets]
+        ports = []
+        while len(ports) < count:
+            port = held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+                ports.append(port)
+        return ports
+
+
+def free_udp_range(count):
+    """First and last of so many UDP ports in a row that nobody uses."""
+    for first in random.SystemRandom().sample(range(20000, 30000, count), 50):
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                held.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("0.0.0.0", port))
+            return first, first + count - 1
+    raise Failed(f"no {count} free UDP ports in a row")
+
+
+def certificate():
+    """PEM files of a self-signed certificate for loopback, and of its key; made once, by the program itself."""
+    folder = KEPT / "tls"
+    if not (folder / "key.pem").exists():
+        subprocess.run([binary(), "self-signed", "--host", "localhost", "--host", "127.0.0.1", "--out", folder], check=True, stdout=subprocess.DEVNULL)
+    return folder / "cert.pem", folder / "key.pem"
 
 
 class Http:
@@ -67,25 +91,39 @@ class Http:
 class Weir:
     """A running server; stopped, and killed if it has to be, on leaving the `with`."""
 
-    def __init__(self, name, more=""):
+    def __init__(self, name, more="", doors=(), http_host="127.0.0.1", environment=()):
+        """`more` is TOML; `doors` are those to open beside RTMP: `rtmps`, `srt`, `https`, `whip`; HTTP and HTTPS listen on `http_host`."""
+        self.http_host, self.environment = http_host, dict(os.environ) | dict(environment)
         self.dir = KEPT / "run" / name
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True)
-        http_port, self.rtmp_port = free_ports(2)
-        self.base = f"http://127.0.0.1:{http_port}"
+        self.http_port, self.rtmp_port, self.rtmps_port, self.srt_port, self.https_port = free_ports(5)
+        self.base = f"http://127.0.0.1:{self.http_port}"
         config = self.dir / "config.toml"
         config.write_text(
-            f'[http]\nlisten = "127.0.0.1:{http_port}"\n[rtmp]\nlisten = "127.0.0.1:{self.rtmp_port}"\n'
-            f'[srt]\nlisten = "off"\n[api]\nkey = "{API_KEY}"\n[data]\ndir = "{self.dir / "store"}"\n{more}')
+            f'[http]\nlisten = "{http_host}:{self.http_port}"\n[rtmp]\nlisten = "127.0.0.1:{self.rtmp_port}"\n'
+            f'[api]\nkey = "{API_KEY}"\n[data]\ndir = "{self.dir / "store"}"\n{self.door_settings(doors)}{more}')
         self.log = open(self.dir / "weir.log", "wb")
         self.http = Http()
         self.start()
+
+    def door_settings(self, doors):
+        """TOML of the doors beside RTMP and HTTP."""
+        lines = ["[srt]", f'listen = "127.0.0.1:{self.srt_port}"' if "srt" in doors else 'listen = "off"']
+        for door, host, port in (("rtmps", "127.0.0.1", self.rtmps_port), ("https", self.http_host, self.https_port)):
+            if door in doors:
+                cert, key = certificate()
+                lines += [f"[{door}]", f'listen = "{host}:{port}"', f'cert = "{cert}"', f'key = "{key}"']
+        if "whip" in doors:
+            first, last = free_udp_range(100)
+            lines += ["[whip]", f"udp_ports = [{first}, {last}]"]
+        return "\n".join(lines) + "\n"
 
     def start(self):
         """Starts the process and waits until it is ready."""
         self.process = subprocess.Popen(
             [binary(), "serve", "--config", self.dir / "config.toml"],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.environment)
         wait_until("readiness", 60, lambda: self.alive() and self.http.get(self.base + "/readyz")[0] == 200)
 
     def kill_and_restart(self):
@@ -115,9 +153,9 @@ class Weir:
             raise Failed(f"{method} {path} answered {status}: {answer[:200]!r}")
         return json.loads(answer) if answer else None
 
-    def create_stream(self, rung=None):
-        """An active stream; with the quality set that has only this rung, else with the default set."""
-        body = {"name": "accept", "active": True, "pull": False}
+    def create_stream(self, rung=None, **more):
+        """An active stream; with the quality set that has only this rung, else with the default set. `more` are fields of it."""
+        body = {"name": "accept", "active": True, "pull": False} | more
         if rung:
             body["quality_set_id"] = self.single_rung_set(rung)
         return self.api("POST", "/streaming/streams", body)
