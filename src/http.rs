@@ -166,6 +166,8 @@ fn operations() -> impl HttpServiceFactory {
                 .route(web::patch().to(ops::failover::patch)),
         )
         .service(resource("/streams/{id}/on_air", "POST").route(web::post().to(ops::on_air::choose)))
+        .service(resource("/refusals", "GET").route(web::get().to(ops::refusals::of_no_stream)))
+        .service(resource("/streams/{id}/refusals", "GET").route(web::get().to(ops::refusals::of_stream)))
         .service(resource("/streams/{id}/journal", "GET").route(web::get().to(ops::journal::journal)))
         .service(resource("/streams/{id}/reset_push_token", "POST").route(web::post().to(ops::reset_push_token)))
         .default_service(web::to(nothing_here))

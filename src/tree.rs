@@ -7,10 +7,12 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 use weir_actors::Root;
 use weir_actors::control::{
-    ChooseSlot, ClosedSession, GetJournal, GetStream, GetTree, NotLive, PutStream, RemoveStream, StreamSpec,
+    ChooseSlot, ClosedSession, GetJournal, GetRefusals, GetStream, GetTree, NotLive, PutStream, RemoveStream,
+    StreamSpec,
 };
 use weir_actors::journal::JournalReader;
 use weir_actors::probe::Probe;
+use weir_actors::refusals::RefusalLedger;
 use weir_actors::status::{StreamDetail, TreeNode};
 use weir_media::id::{Slot, StreamId};
 
@@ -37,6 +39,8 @@ pub trait Tree: Send + Sync {
     fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>>;
     /// [`GetJournal`].
     fn journal(&self, id: StreamId) -> Answer<'_, Option<JournalReader>>;
+    /// [`GetRefusals`].
+    fn refusals(&self, id: Option<StreamId>) -> Answer<'_, Option<RefusalLedger>>;
     /// [`ChooseSlot`].
     fn choose_slot(&self, id: StreamId, slot: Option<Slot>) -> Answer<'_, Option<Result<(), NotLive>>>;
 }
@@ -68,6 +72,10 @@ impl Tree for Addr<Root> {
 
     fn journal(&self, id: StreamId) -> Answer<'_, Option<JournalReader>> {
         ask(self, GetJournal(id))
+    }
+
+    fn refusals(&self, id: Option<StreamId>) -> Answer<'_, Option<RefusalLedger>> {
+        ask(self, GetRefusals(id))
     }
 
     fn choose_slot(&self, id: StreamId, slot: Option<Slot>) -> Answer<'_, Option<Result<(), NotLive>>> {

@@ -13,14 +13,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use secrecy::SecretString;
 use weir_media::id::{Protocol, Slot, StreamId};
 use weir_policy::admission::{Admission, AdmissionPolicy, Claim, Gate, Refusal, gate};
+use weir_policy::wrong_tokens::WrongTokens;
 
 use crate::clock;
 use crate::control::StreamSpec;
+use crate::journal::Journal;
+use crate::refusals::{Applicant, OF_NODE, PER_STREAM, RefusalLedger};
 use crate::token::Token;
 
 /// The directory of streams as doors see it; cloning shares it.
 #[derive(Clone)]
-pub struct AdmissionBoard(Arc<RwLock<Directory>>);
+pub struct AdmissionBoard {
+    directory: Arc<RwLock<Directory>>,
+    wrong: Arc<Mutex<WrongTokens>>,
+    /// Of tries that name no stream.
+    refusals: RefusalLedger,
+}
 
 /// What a door needs of a stream before its publisher is admitted.
 #[derive(Clone, Debug)]
@@ -51,17 +59,25 @@ struct Entry {
     /// Its supervisor keeps dying, and the next try is too far away to wait for.
     down: bool,
     slots: Slots,
+    journal: Journal,
+    refusals: RefusalLedger,
 }
 
 impl Default for AdmissionBoard {
     fn default() -> Self {
         let dummy = Token::new("no stream has this token, whatever its text");
-        Self(Arc::new(RwLock::new(Directory { dummy, draining: false, streams: HashMap::new() })))
+        let directory = Directory { dummy, draining: false, streams: HashMap::new() };
+        Self {
+            directory: Arc::new(RwLock::new(directory)),
+            wrong: Arc::default(),
+            refusals: RefusalLedger::new(OF_NODE),
+        }
     }
 }
 
 impl AdmissionBoard {
-    /// What Root would answer now to a publisher. Records no admission. `stream` is `None` when the name is no stream id at all.
+    /// What Root would answer now to a publisher. Records no admission, but counts a wrong token. `stream` is `None` when the name is no
+    /// stream id at all.
     pub fn ask(
         &self,
         stream: Option<StreamId>,
@@ -72,7 +88,7 @@ impl AdmissionBoard {
     ) -> Result<Admissible, Refusal> {
         let (slots, passphrase) = {
             let directory = self.read();
-            let entry = directory.gate(stream, token)?;
+            let entry = directory.gate(stream, token).map_err(|refusal| self.count_wrong(refusal, address))?;
             if entry.down {
                 return Err(Refusal::Restarting);
             }
@@ -82,18 +98,48 @@ impl AdmissionBoard {
         Ok(Admissible { passphrase })
     }
 
+    /// Writes a refusal down: in the ledger and the journal of the stream that was named, else in the node's ledger. A door records what
+    /// [`Self::ask`] refused; what Root refuses, Root records.
+    pub fn record(&self, who: &Applicant, refusal: &Refusal) {
+        let kept = who.stream.and_then(|id| {
+            let directory = self.read();
+            directory.streams.get(&id).map(|entry| (entry.refusals.clone(), entry.journal.clone()))
+        });
+        let Some((refusals, journal)) = kept else { return self.refusals.record(who, refusal) };
+        refusals.record(who, refusal);
+        let why = match refusal {
+            // Without the time, which differs with every try.
+            Refusal::RateLimited { .. } => "too many connections".to_owned(),
+            refusal => refusal.to_string(),
+        };
+        let Applicant { slot, protocol, address, .. } = who;
+        journal.note_once(format!("refused {protocol} {slot} from {address}: {why}"), refusal.is_strangers());
+    }
+
+    /// The ledger of a stream, or with `None` of tries that named no stream. `None` when there is no such stream.
+    pub fn refusals(&self, stream: Option<StreamId>) -> Option<RefusalLedger> {
+        match stream {
+            Some(id) => self.read().streams.get(&id).map(|entry| entry.refusals.clone()),
+            None => Some(self.refusals.clone()),
+        }
+    }
+
     /// The questions that need no slot, token first; names the stream that the publisher may ask for a slot.
-    pub(crate) fn gate(&self, stream: Option<StreamId>, token: &Token) -> Result<StreamId, Refusal> {
-        self.read().gate(stream, token)?;
+    pub(crate) fn gate(&self, stream: Option<StreamId>, token: &Token, address: IpAddr) -> Result<StreamId, Refusal> {
+        self.read().gate(stream, token).map_err(|refusal| self.count_wrong(refusal, address))?;
         stream.ok_or(Refusal::NotAuthorized { known: false })
     }
 
     /// Adds a stream or replaces what is known of it.
-    pub(crate) fn put(&self, spec: &StreamSpec, slots: &Slots) {
+    pub(crate) fn put(&self, spec: &StreamSpec, slots: &Slots, journal: &Journal) {
         let StreamSpec { id, token, active, pull, srt_passphrase: passphrase, .. } = spec.clone();
+        let (slots, journal) = (slots.clone(), journal.clone());
         let streams = &mut self.write().streams;
-        let down = streams.get(&id).is_some_and(|entry| entry.down);
-        streams.insert(id, Entry { token, active, pull, passphrase, down, slots: slots.clone() });
+        let (down, refusals) = match streams.remove(&id) {
+            Some(old) => (old.down, old.refusals),
+            None => (false, RefusalLedger::new(PER_STREAM)),
+        };
+        streams.insert(id, Entry { token, active, pull, passphrase, down, slots, journal, refusals });
     }
 
     /// Forgets a stream.
@@ -113,13 +159,19 @@ impl AdmissionBoard {
         self.write().draining = true;
     }
 
+    /// Who tries wrong tokens too often is not answered. A right one never comes here.
+    fn count_wrong(&self, refusal: Refusal, address: IpAddr) -> Refusal {
+        let Refusal::NotAuthorized { known } = refusal else { return refusal };
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).refuse(known, address, clock::now())
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Directory> {
         // Nothing panics under the lock.
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.directory.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Directory> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.directory.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,16 +1,18 @@
 //! The only messages that the HTTP control API sends into the tree, with their replies. All go to Root.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix::Message;
 use secrecy::SecretString;
 use serde::Serialize;
 use weir_media::failover::FailoverSpec;
-use weir_media::id::{SessionId, Slot, StreamId};
+use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
 
 use crate::journal::JournalReader;
 use crate::probe::Probe;
+use crate::refusals::RefusalLedger;
 use crate::token::Token;
 
 /// What the tree must know of a stream. The API owns all else.
@@ -33,7 +35,7 @@ pub struct StreamSpec {
 }
 
 /// Adds a stream or replaces what is known of it. Closes its sessions when the token changed, or when it was switched off or to pull;
-/// the reply comes when they are closed, or after 2 s.
+/// switching off ends its broadcast too. The old token is refused from then on; the reply comes when the sessions are closed, or after 2 s.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<ClosedSession>")]
 pub struct PutStream(pub StreamSpec);
@@ -50,6 +52,10 @@ pub struct ClosedSession {
     pub session: SessionId,
     /// Its slot.
     pub slot: Slot,
+    /// Its door.
+    pub protocol: Protocol,
+    /// Where its encoder is.
+    pub address: IpAddr,
     /// From the order to the socket's end; `None` when it did not end within 2 s.
     #[serde(skip)]
     pub took: Option<Duration>,
@@ -69,6 +75,12 @@ pub struct GetStream(pub StreamId);
 #[derive(Debug, Message)]
 #[rtype(result = "Option<JournalReader>")]
 pub struct GetJournal(pub StreamId);
+
+/// Asks for the refusals of one stream, or with `None` for those of tries that named no stream, to be read at leisure; `None` is
+/// answered when the tree does not know the stream.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<RefusalLedger>")]
+pub struct GetRefusals(pub Option<StreamId>);
 
 /// The operator puts a slot on air, or with `None` leaves it to the rules again. The choice holds until its slot is lost. A slot whose
 /// input shows no picture yet goes on air with its first one. `None` is answered when the tree does not know the stream.

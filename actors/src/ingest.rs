@@ -7,6 +7,7 @@ pub mod intake;
 pub mod preauth;
 pub mod refusals;
 pub mod rtmp;
+pub mod told;
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -54,6 +54,7 @@ mod ledger;
 pub mod listener;
 mod pipeline;
 pub mod probe;
+pub mod refusals;
 mod report;
 mod root;
 pub mod status;

@@ -65,7 +65,7 @@ impl Stream {
         let journal = Journal::new(spec.id);
         let ledger = Arc::new(Ledger::new(spec.id, Arc::clone(&shared.events)));
         let slots = Slots::new(shared.config.admission());
-        shared.admission.put(&spec, &slots);
+        shared.admission.put(&spec, &slots, &journal);
         Self { spec, journal, ledger, slots, supervisor: watch::Sender::new(None) }
     }
 }
@@ -181,8 +181,8 @@ impl Root {
         ledger.close(&format!("stream supervisor {reason}"));
         if *reason != ExitReason::Normal {
             tracing::error!(stream = %id, %reason, "stream supervisor died");
-            self.shared.board.died(id, clock::wall());
         }
+        self.shared.board.died(id, clock::wall());
         if *reason == ExitReason::Normal || self.draining {
             journal.note(format!("stream supervisor {reason}"));
             self.children.forget(&child);

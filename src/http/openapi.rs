@@ -26,6 +26,8 @@ use super::{health, ops, process, quality_sets, streams};
         ops::failover::patch,
         ops::on_air::choose,
         ops::journal::journal,
+        ops::refusals::of_stream,
+        ops::refusals::of_no_stream,
         ops::reset_push_token,
         health::healthz,
         health::readyz,

@@ -1,15 +1,17 @@
 //! `/ops`: what operators see of the tree and its streams, and what they can change. Lists are `{"items", "next"}`; `next` is the
-//! `after` of the next page, of a journal its `before`.
+//! `after` of the next page, of a journal and of refusals its `before`.
 
 pub mod failover;
 pub mod follow;
 pub mod journal;
 pub mod on_air;
+pub mod refusals;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
+use weir_actors::control::ClosedSession;
 use weir_actors::status::{StreamDetail, TreeNode};
 use weir_media::id::{Slot, StreamId};
 
@@ -168,7 +170,9 @@ fn detail_json(detail: &StreamDetail) -> Value {
     value
 }
 
-/// Resets a stream's push token and tells which sessions that closed, each with the milliseconds it took, null when it did not end.
+/// Resets a stream's push token and tells which sessions that closed: `{"id", "token", "closed": [{"session", "slot", "protocol",
+/// "address", "took_ms"}]}`. `took_ms` runs from the order to the end of the session's socket, null when it did not end within 2 s. The
+/// old token is refused from before the first of them was told.
 #[utoipa::path(post, path = "/ops/streams/{id}/reset_push_token", tag = "operations",
     params(("id" = u64, Path, description = "Stream")),
     responses((status = 200, body = Object), (status = 404, description = "No such stream")))]
@@ -179,7 +183,8 @@ pub async fn reset_push_token(api: web::Data<Api>, id: web::Path<String>) -> Res
         .iter()
         .map(|session| {
             let took_ms = session.took.map(|took| took.as_millis() as u64);
-            json!({ "session": session.session, "slot": session.slot, "took_ms": took_ms })
+            let ClosedSession { session, slot, protocol, address, .. } = session;
+            json!({ "session": session, "slot": slot, "protocol": protocol, "address": address, "took_ms": took_ms })
         })
         .collect();
     Ok(HttpResponse::Ok().json(json!({ "id": stream.id, "token": stream.token.expose(), "closed": closed })))

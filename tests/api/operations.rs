@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use weir::config::Config;
 use weir_actors::heartbeat::Heartbeat;
-use weir_media::id::Slot;
+use weir_actors::refusals::Applicant;
+use weir_media::id::{Protocol, Slot, StreamId};
+use weir_policy::admission::Refusal;
 
 use super::api_server::ApiServer;
 
@@ -15,7 +17,47 @@ fn operators_see_which_sessions_a_reset_closed() {
     let stream = server.create(&json!({"name": "a"}));
     let (status, answer) =
         server.call("POST", &format!("/ops/streams/{}/reset_push_token", stream["id"]), &Value::Null);
-    assert_eq!((status, &answer["closed"]), (200, &json!([{"session": 5, "slot": "primary", "took_ms": 7}])));
+    let receipt = json!({"session": 5, "slot": "primary", "protocol": "rtmp", "address": "192.0.2.1", "took_ms": 7});
+    assert_eq!((status, &answer["closed"]), (200, &json!([receipt])));
+}
+
+#[test]
+fn operators_see_who_was_refused_and_what_the_encoder_was_told() {
+    let server = ApiServer::start();
+    let stream = server.create(&json!({"name": "a"}));
+    let id = StreamId(stream["id"].as_u64().unwrap());
+    let path = format!("/ops/streams/{id}/refusals");
+    assert_eq!(server.get(&path), (200, json!({"items": [], "next": null})));
+    let ledger = server.refusals.lock().unwrap()[&Some(id)].clone();
+    let encoder = |address: [u8; 4]| Applicant {
+        stream: Some(id),
+        slot: Slot::Backup,
+        protocol: Protocol::Srt,
+        address: address.into(),
+        agent: None,
+    };
+    ledger.record(&encoder([192, 0, 2, 1]), &Refusal::NotAuthorized { known: true });
+    for _ in 0..2 {
+        let limited = Refusal::RateLimited { retry_after: Duration::from_millis(2_500) };
+        ledger.record(&encoder([192, 0, 2, 2]), &limited);
+    }
+    let (status, page) = server.get(&format!("{path}?limit=1"));
+    let mut entry = page["items"][0].clone();
+    for time in ["first", "last"] {
+        let time = entry.as_object_mut().unwrap().remove(time).unwrap();
+        assert!(time.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{time}");
+    }
+    let wanted = json!({
+        "seq": 3, "times": 2, "rule": "rate_limited", "stream": id, "slot": "backup", "protocol": "srt",
+        "address": "192.0.2.2", "agent": null, "retry_after_s": 2.5,
+        "told": {"text": "too many connections, try again in 2.5s", "code": "1402"},
+    });
+    assert_eq!((status, entry, &page["next"]), (200, wanted, &json!(3)));
+    let (_, page) = server.get(&format!("{path}?limit=1&before=3"));
+    assert_eq!((&page["items"][0]["rule"], &page["next"]), (&json!("not_authorized"), &Value::Null));
+    assert_eq!(server.get("/ops/refusals"), (200, json!({"items": [], "next": null})));
+    assert_eq!(server.get("/ops/streams/99/refusals").0, 404);
+    assert_eq!(server.raw("GET", "/ops/refusals", &[], b"").0, 401);
 }
 
 #[test]

@@ -15,12 +15,13 @@ use weir::http::health::Readiness;
 use weir::http::{Api, guard_plain, routes, trace};
 use weir::shelf::{NumberStore, Reservation, Shelf};
 use weir::store::Store;
-use weir::tree::{Answer, Tree};
+use weir::tree::{Answer, Tree, TreeGone};
 use weir_actors::control::{ClosedSession, NotLive, StreamSpec};
 use weir_actors::heartbeat::Heartbeat;
 use weir_actors::journal::{Journal, JournalReader};
+use weir_actors::refusals::RefusalLedger;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
-use weir_media::id::{SessionId, Slot, StreamId};
+use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_media::package::Numbers;
 
 pub const KEY: &str = "1234$test-key";
@@ -31,12 +32,17 @@ pub type Told = Arc<Mutex<Vec<(StreamId, Option<StreamSpec>)>>>;
 /// Each stream's journal; a removed stream's is dropped.
 pub type Journals = Arc<Mutex<HashMap<StreamId, Journal>>>;
 
+/// Each stream's refusals, and those of no stream.
+pub type Refusals = Arc<Mutex<HashMap<Option<StreamId>, RefusalLedger>>>;
+
 /// A tree with one session that closes on every change, in `took`.
 #[derive(Clone, Default)]
 struct FakeTree {
     told: Told,
     took: Arc<Mutex<Option<Duration>>>,
+    gone: Arc<Mutex<bool>>,
     journals: Journals,
+    refusals: Refusals,
     live: Arc<Mutex<Vec<Slot>>>,
     chosen: Arc<Mutex<Vec<Option<Slot>>>>,
 }
@@ -46,7 +52,8 @@ impl Tree for FakeTree {
         self.journals.lock().unwrap().entry(spec.id).or_insert_with(|| Journal::new(spec.id));
         self.told.lock().unwrap().push((spec.id, Some(spec)));
         let took = *self.took.lock().unwrap();
-        Box::pin(async move { Ok(vec![ClosedSession { session: SessionId(5), slot: Slot::Primary, took }]) })
+        let gone = *self.gone.lock().unwrap();
+        Box::pin(async move { if gone { Err(TreeGone) } else { Ok(vec![closed(took)]) } })
     }
 
     fn remove_stream(&self, id: StreamId) -> Answer<'_, Vec<ClosedSession>> {
@@ -97,6 +104,13 @@ impl Tree for FakeTree {
         Box::pin(async move { Ok(reader) })
     }
 
+    fn refusals(&self, id: Option<StreamId>) -> Answer<'_, Option<RefusalLedger>> {
+        let known = id.is_none_or(|id| self.journals.lock().unwrap().contains_key(&id));
+        let ledger =
+            known.then(|| self.refusals.lock().unwrap().entry(id).or_insert_with(|| RefusalLedger::new(100)).clone());
+        Box::pin(async move { Ok(ledger) })
+    }
+
     fn choose_slot(&self, id: StreamId, slot: Option<Slot>) -> Answer<'_, Option<Result<(), NotLive>>> {
         let known = self.journals.lock().unwrap().contains_key(&id);
         let refused = slot.filter(|slot| !self.live.lock().unwrap().contains(slot));
@@ -105,6 +119,11 @@ impl Tree for FakeTree {
         }
         Box::pin(async move { Ok(known.then_some(refused.map_or(Ok(()), |slot| Err(NotLive(slot))))) })
     }
+}
+
+fn closed(took: Option<Duration>) -> ClosedSession {
+    let address = [192, 0, 2, 1].into();
+    ClosedSession { session: SessionId(5), slot: Slot::Primary, protocol: Protocol::Rtmp, address, took }
 }
 
 struct NoNumbers;
@@ -121,7 +140,10 @@ pub struct ApiServer {
     pub told: Told,
     /// How long the fake session takes to close; `None` means that it does not.
     pub took: Arc<Mutex<Option<Duration>>>,
+    /// The tree does not answer changes.
+    pub gone: Arc<Mutex<bool>>,
     pub journals: Journals,
+    pub refusals: Refusals,
     /// Slots that may be chosen.
     pub live: Arc<Mutex<Vec<Slot>>>,
     /// Slots that were, in order.
@@ -148,6 +170,7 @@ impl ApiServer {
         config.data.dir = dir.clone();
         let tree = FakeTree { took: Arc::new(Mutex::new(Some(Duration::from_millis(7)))), ..FakeTree::default() };
         let (told, took, journals) = (tree.told.clone(), tree.took.clone(), tree.journals.clone());
+        let (gone, refusals) = (tree.gone.clone(), tree.refusals.clone());
         let (live, chosen) = (tree.live.clone(), tree.chosen.clone());
         let (board, ip) = (StatusBoard::default(), ip.to_owned());
         let (started, waiting) = mpsc::channel();
@@ -180,7 +203,7 @@ impl ApiServer {
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .into();
-        Self { address, board, readiness, told, took, journals, live, chosen, dir, agent }
+        Self { address, board, readiness, told, took, gone, journals, refusals, live, chosen, dir, agent }
     }
 
     /// Status and body text of a request with these headers.

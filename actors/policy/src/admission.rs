@@ -4,7 +4,7 @@
 //!
 //! | question | answer when it fails | asked in |
 //! |---|---|---|
-//! | known id and right token? | [`Refusal::NotAuthorized`], the same for both | [`gate`] |
+//! | known id and right token? | [`Refusal::NotAuthorized`], the same for both; too often from one address [`Refusal::Unanswered`] | [`gate`], [`crate::wrong_tokens`] |
 //! | server going down? | [`Refusal::Draining`] | [`gate`] |
 //! | stream switched on? | [`Refusal::StreamOff`] | [`gate`] |
 //! | fed by push? | [`Refusal::PullStream`] | [`gate`] |
@@ -31,6 +31,12 @@ pub enum Refusal {
         /// The id is known. For the operator's ledger only, never for the encoder.
         known: bool,
     },
+    /// As above, but for too many of these from one address lately: the door closes without an answer.
+    #[error("unknown stream or wrong token, too often to be answered")]
+    Unanswered {
+        /// The id is known.
+        known: bool,
+    },
     /// `active` is false.
     #[error("stream is switched off")]
     StreamOff,
@@ -55,6 +61,36 @@ pub enum Refusal {
     /// The stream's supervisor has just died; the next try finds a new one.
     #[error("stream is restarting, try again")]
     Restarting,
+}
+
+impl Refusal {
+    /// The rule's name, for programs.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::NotAuthorized { .. } => "not_authorized",
+            Self::Unanswered { .. } => "unanswered",
+            Self::StreamOff => "stream_off",
+            Self::SlotTaken => "slot_taken",
+            Self::OtherProtocol => "other_protocol",
+            Self::PullStream => "pull_stream",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Draining => "draining",
+            Self::Restarting => "restarting",
+        }
+    }
+
+    /// When the next try is welcome, where the rule knows.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Whether it is about the token: anybody can be refused so, as often as he likes.
+    pub fn is_strangers(&self) -> bool {
+        matches!(self, Self::NotAuthorized { .. } | Self::Unanswered { .. })
+    }
 }
 
 /// What the first questions are answered from.

@@ -6,7 +6,9 @@
 //! | rule | decides |
 //! |---|---|
 //! | [`admission`] | who may publish where, and who has been silent for too long |
+//! | [`wrong_tokens`] | who tries wrong tokens so often that he is not answered |
 //! | [`rate_limit`] | how often one publisher may connect |
+//! | [`party`] | who counts as one stranger |
 //! | [`failover`] | which slot is live, which one is on air, when a broadcast begins and ends |
 //! | [`restart`], [`backoff`] | when a child that ended is started again |
 //! | [`hang`] | when a worker counts as hung |
@@ -16,9 +18,11 @@ pub mod admission;
 pub mod backoff;
 pub mod failover;
 pub mod hang;
+pub mod party;
 pub mod rate_limit;
 pub mod reload;
 pub mod restart;
+pub mod wrong_tokens;
 
 #[cfg(test)]
 mod test_clock {

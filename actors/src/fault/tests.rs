@@ -17,7 +17,9 @@ use weir_media::id::{Slot, StreamId};
 
 use self::support::{Cmd, STREAM, Tree, Wire, pass, publish, settle, spec};
 use super::{arm, is_spent};
-use crate::control::{ChooseSlot, Drain, GetJournal, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec};
+use crate::control::{
+    ChooseSlot, Drain, GetJournal, GetRefusals, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec,
+};
 use crate::ingest::{Grant, Publish};
 use crate::probe::Probe;
 use crate::status::TreeNode;
@@ -43,6 +45,7 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "ChooseSlot",
             "GetStream",
             "GetJournal",
+            "GetRefusals",
             "GetTree",
             "Drain",
             "Stop",
@@ -186,6 +189,7 @@ impl Life {
         then!(self.root_node().await);
         then!(self.journal(STREAM).await);
         then!(root.send(GetJournal(STREAM)).await);
+        then!(root.send(GetRefusals(Some(STREAM))).await);
         then!(root.send(PutStream(warm(STREAM))).await);
         then!(root.send(ChooseSlot { stream: STREAM, slot: Some(Slot::Primary) }).await);
         // Silence, the end of a session, and another one in the same broadcast.

@@ -1,4 +1,4 @@
-//! Caps on connections that have not been admitted yet: so many per party, so many in all. A party is an address.
+//! Caps on connections that have not been admitted yet: so many per [`party`], so many in all.
 //!
 //! Whoever comes last gets in, and where there is no room the party with the most strangers gives up its oldest. So a flood
 //! pushes out itself, an encoder elsewhere notices nothing of it, and one behind the flood's own address has as long as the
@@ -6,10 +6,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
+use weir_policy::party::party;
 
 /// Counts the strangers of one door; cloning shares it.
 #[derive(Clone)]
@@ -49,7 +50,7 @@ impl Gate {
 
     /// Takes a place, pushing out another stranger when there is none.
     pub fn enter(&self, address: IpAddr) -> Ticket {
-        let address = prefix(address);
+        let address = party(address);
         let (sender, shed) = oneshot::channel();
         let mut state = self.lock();
         let number = state.next;
@@ -127,14 +128,6 @@ impl State {
 
 fn rank(numbers: &BTreeSet<u64>) -> Option<Rank> {
     Some((numbers.len(), Reverse(*numbers.first()?)))
-}
-
-/// What one party has: an IPv4 address, or an IPv6 /64.
-fn prefix(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address => address,
-    }
 }
 
 #[cfg(test)]
@@ -224,13 +217,5 @@ mod tests {
                 prop_assert_eq!(&state.ranks, &ranks);
             }
         }
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_party_and_a_mapped_address_is_ipv4() {
-        let at = |text: &str| prefix(text.parse().unwrap());
-        assert_eq!(at("2001:db8:1:2::1"), at("2001:db8:1:2:ffff::9"));
-        assert_ne!(at("2001:db8:1:2::1"), at("2001:db8:1:3::1"));
-        assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use weir_media::id::StreamId;
 
 use super::{Root, RootChild};
-use crate::control::{GetJournal, GetStream, GetTree};
+use crate::control::{GetJournal, GetRefusals, GetStream, GetTree};
 use crate::probe::Lag;
 use crate::status::{StreamDetail, TreeNode};
 use crate::stream::{Describe, DescribeChildren};
@@ -60,6 +60,15 @@ impl Handler<GetJournal> for Root {
     fn handle(&mut self, GetJournal(id): GetJournal, _: &mut Context<Self>) -> Self::Result {
         fault!("Root: GetJournal");
         MessageResult(self.streams.get(&id).map(|stream| stream.journal.reader()))
+    }
+}
+
+impl Handler<GetRefusals> for Root {
+    type Result = MessageResult<GetRefusals>;
+
+    fn handle(&mut self, GetRefusals(id): GetRefusals, _: &mut Context<Self>) -> Self::Result {
+        fault!("Root: GetRefusals");
+        MessageResult(self.shared.admission.refusals(id))
     }
 }
 

@@ -11,6 +11,7 @@ use weir_policy::admission::Refusal;
 use super::{Root, Supervisor};
 use crate::clock;
 use crate::ingest::{Grant, Publish};
+use crate::refusals::Applicant;
 use crate::stream::Admit;
 
 /// How long a publisher waits for its stream's supervisor: long enough for the first restarts, shorter than any door waits.
@@ -29,11 +30,15 @@ pub(crate) struct PublishAgain {
 impl Root {
     fn admission(&mut self, again: PublishAgain, ctx: &Context<Self>) -> ResponseFuture<Result<Grant, Refusal>> {
         let PublishAgain { publish, until, mut ended } = again;
-        let mut supervisor =
-            match self.shared.admission.gate(publish.stream, &publish.token).and_then(|id| self.supervisor(id)) {
-                Ok(supervisor) => supervisor,
-                Err(refusal) => return Box::pin(async { Err(refusal) }),
-            };
+        let mut supervisor = match self
+            .shared
+            .admission
+            .gate(publish.stream, &publish.token, publish.peer.ip())
+            .and_then(|id| self.supervisor(id))
+        {
+            Ok(supervisor) => supervisor,
+            Err(refusal) => return Box::pin(async { Err(refusal) }),
+        };
         let root = ctx.address();
         // Asked here and now: what Root handles next, a token reset, say, must find the session that this token opened.
         let present = supervisor.borrow_and_update().clone();
@@ -67,18 +72,6 @@ impl Root {
         let stream = self.streams.get(&id).ok_or(Refusal::NotAuthorized { known: false })?;
         Ok(stream.supervisor.subscribe())
     }
-
-    /// Refusals are kept where the stream's operator looks; those of unknown ids are in the door's log only.
-    fn note_refusal(&self, stream: Option<StreamId>, whom: &str, refusal: &Refusal) {
-        let text = match refusal {
-            // Without the time, which differs with every try.
-            Refusal::RateLimited { .. } => format!("refused {whom}: too many connections"),
-            refusal => format!("refused {whom}: {refusal}"),
-        };
-        if let Some(stream) = stream.and_then(|id| self.streams.get(&id)) {
-            stream.journal.note_once(text, matches!(refusal, Refusal::NotAuthorized { .. }));
-        }
-    }
 }
 
 impl Handler<Publish> for Root {
@@ -86,14 +79,13 @@ impl Handler<Publish> for Root {
 
     fn handle(&mut self, publish: Publish, ctx: &mut Self::Context) -> Self::Result {
         fault!("Root: Publish");
-        let whom = format!("{} {} from {}", publish.protocol, publish.slot, publish.peer.ip());
-        let named = publish.stream;
+        let applicant = Applicant::from(&publish);
         let first = PublishAgain { publish, until: clock::now() + SUPERVISOR_WITHIN, ended: 0 };
         let answer = self.admission(first, ctx);
         Box::pin(answer.into_actor(self).map(move |answer, this, _| {
             fault!("Root: Publish answered");
             if let Err(refusal) = &answer {
-                this.note_refusal(named, &whom, refusal);
+                this.shared.admission.record(&applicant, refusal);
             }
             answer
         }))

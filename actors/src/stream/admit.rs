@@ -70,7 +70,7 @@ impl StreamSupervisor {
             id,
             slot,
             protocol,
-            peer: peer.to_string(),
+            peer,
             agent,
             admitted: now,
             feed,

@@ -96,15 +96,16 @@ impl StreamSupervisor {
             if let Some(session) = self.sessions.get_mut(&id) {
                 let (tell, told) = oneshot::channel();
                 session.waiters.push(tell);
-                waiting.push((id, session.slot, told));
+                let who = (session.slot, session.protocol, session.peer.ip());
+                waiting.push((id, who, told));
             }
         }
         let until = (clock::now() + CLOSED_WITHIN).into();
         Box::pin(async move {
             let mut closed = vec![];
-            for (session, slot, told) in waiting {
+            for (session, (slot, protocol, address), told) in waiting {
                 let took = timeout_at(until, told).await.ok().and_then(Result::ok);
-                closed.push(ClosedSession { session, slot, took });
+                closed.push(ClosedSession { session, slot, protocol, address, took });
             }
             closed
         })
@@ -128,6 +129,8 @@ impl Handler<Retire> for StreamSupervisor {
     fn handle(&mut self, Retire(reason): Retire, ctx: &mut Context<Self>) -> Self::Result {
         fault!("StreamSupervisor: Retire");
         let answer = self.close_all(&reason);
+        // The next publisher is the next supervisor's.
+        self.admission.clear();
         if self.broadcasting {
             self.broadcasting = false;
             self.ended = true;

@@ -1,5 +1,6 @@
 //! One admitted publisher as its StreamSupervisor sees it.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use actix::Addr;
@@ -24,7 +25,7 @@ pub(super) struct Session {
     pub id: SessionId,
     pub slot: Slot,
     pub protocol: Protocol,
-    pub peer: String,
+    pub peer: SocketAddr,
     pub agent: Option<String>,
     pub admitted: Instant,
     pub feed: Feed,
@@ -68,7 +69,7 @@ impl Session {
         SessionDetail {
             id: self.id,
             protocol: self.protocol,
-            peer: self.peer.clone(),
+            peer: self.peer.to_string(),
             agent: self.agent.clone(),
             age_s: since(self.admitted),
             silent_s: self.last_media.map(since),

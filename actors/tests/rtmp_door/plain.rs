@@ -94,6 +94,20 @@ fn a_wrong_token_makes_every_encoder_fail_at_once() {
 }
 
 #[test]
+fn who_tries_too_often_is_closed_without_a_word() {
+    run(async {
+        let door = Door::open(RtmpLimits::default()).await;
+        for (key, answered) in [("7?wrong", true), ("7?flood", false)] {
+            let (address, wire) = (door.address, rtmp_wire::opening(key));
+            let talk = tokio::task::spawn_blocking(move || rtmp_wire::exchange(address, &wire, PATIENCE).unwrap());
+            let (said, closed) = talk.await.unwrap();
+            assert!(closed, "{key}");
+            assert_eq!(String::from_utf8_lossy(&said).contains("onStatus"), answered, "{key}");
+        }
+    });
+}
+
+#[test]
 fn another_codec_is_refused_by_its_name() {
     run(async {
         let mut door = Door::open(RtmpLimits::default()).await;

@@ -32,7 +32,7 @@ pub struct Admitted {
     pub stop: watch::Sender<Option<CloseReason>>,
 }
 
-/// Grants stream 7 with the token `right`.
+/// Grants stream 7 with the token `right`; `flood` has been tried too often.
 struct FakeRoot {
     admitted: mpsc::UnboundedSender<Admitted>,
     sessions: u64,
@@ -46,6 +46,9 @@ impl Handler<Publish> for FakeRoot {
     type Result = Result<Grant, Refusal>;
 
     fn handle(&mut self, publish: Publish, _: &mut Self::Context) -> Self::Result {
+        if publish.token.matches(&Token::new("flood")) {
+            return Err(Refusal::Unanswered { known: true });
+        }
         if publish.stream != Some(StreamId(7)) || !publish.token.matches(&Token::new("right")) {
             return Err(Refusal::NotAuthorized { known: publish.stream == Some(StreamId(7)) });
         }

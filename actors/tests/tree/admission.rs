@@ -1,7 +1,8 @@
 //! Who is let in.
 
-use weir_actors::control::PutStream;
+use weir_actors::control::{GetRefusals, PutStream};
 use weir_actors::ingest::{CloseReason, Publish};
+use weir_actors::refusals::RefusalEntry;
 use weir_actors::token::Token;
 use weir_media::id::{Protocol, Slot, StreamId};
 use weir_policy::admission::Refusal;
@@ -101,4 +102,82 @@ async fn what_is_shown_is_known_however_often_the_other_slot_reconnects() {
     }
     let detail = tree.detail().await;
     assert_eq!((detail.on_air, detail.shown), (Some(Slot::Backup), Some(Slot::Backup)));
+}
+
+async fn refusals(tree: &Tree, stream: Option<StreamId>) -> Vec<RefusalEntry> {
+    tree.root.send(GetRefusals(stream)).await.unwrap().expect("a ledger").page(None, 1_000)
+}
+
+#[actix::test]
+async fn wrong_tokens_of_one_address_are_not_answered_after_ten_and_right_ones_are_let_in() {
+    let tree = Tree::new().await;
+    let _holder = tree.wire(2).await;
+    let wrong = |host, stream| Publish { stream, token: Token::new("wrong"), ..publish(host) };
+    for n in 0..10 {
+        // Unknown streams and wrong tokens are counted together.
+        let stream = [Some(STREAM), Some(StreamId(7)), None][n % 3];
+        let refusal = tree.try_publish(wrong(1, stream)).await.unwrap_err();
+        assert_eq!(refusal, Refusal::NotAuthorized { known: stream == Some(STREAM) });
+    }
+    let refused = |host, stream| tree.try_publish(wrong(host, stream));
+    assert_eq!(refused(1, Some(STREAM)).await.unwrap_err(), Refusal::Unanswered { known: true });
+    assert_eq!(refused(1, None).await.unwrap_err(), Refusal::Unanswered { known: false });
+    assert_eq!(refused(3, Some(STREAM)).await.unwrap_err(), Refusal::NotAuthorized { known: true });
+    assert_eq!(tree.try_publish(publish(1)).await.unwrap_err(), Refusal::SlotTaken, "a right token is answered");
+    let backup = tree.try_publish(Publish { slot: Slot::Backup, ..publish(1) }).await;
+    assert!(backup.is_ok(), "and let in");
+    pass(60_000).await;
+    assert_eq!(refused(1, Some(STREAM)).await.unwrap_err(), Refusal::NotAuthorized { known: true });
+}
+
+#[actix::test]
+async fn every_refusal_stands_in_the_ledger_of_the_stream_that_was_named_else_in_the_nodes() {
+    let tree = Tree::new().await;
+    let _holder = tree.wire(1).await;
+    let srt = Publish { slot: Slot::Backup, protocol: Protocol::Srt, ..publish(2) };
+    for asked in [
+        Publish { token: Token::new("canary"), ..publish(2) },
+        Publish { token: Token::new("canary"), ..publish(2) },
+        publish(2),
+        srt,
+        Publish { stream: Some(StreamId(7)), token: Token::new("canary"), ..publish(3) },
+        Publish { stream: None, token: Token::new("canary"), ..publish(3) },
+    ] {
+        tree.try_publish(asked).await.unwrap_err();
+    }
+    let entries = refusals(&tree, Some(STREAM)).await;
+    let code = |entry: &RefusalEntry| entry.told.as_ref().unwrap().code.clone();
+    let seen: Vec<_> =
+        entries.iter().map(|entry| (entry.rule, entry.protocol, entry.slot, entry.times, code(entry))).collect();
+    let name = || "NetStream.Publish.BadName".to_owned();
+    let wanted = [
+        ("other_protocol", Protocol::Srt, Slot::Backup, 1, "1409".to_owned()),
+        ("slot_taken", Protocol::Rtmp, Slot::Primary, 1, name()),
+        ("not_authorized", Protocol::Rtmp, Slot::Primary, 2, name()),
+    ];
+    assert_eq!(seen, wanted);
+    assert_eq!((entries[0].address.to_string(), entries[0].agent.as_deref()), ("10.0.0.2".into(), Some("test/1")));
+    let unknown = refusals(&tree, None).await;
+    let named: Vec<_> = unknown.iter().map(|entry| (entry.rule, entry.stream)).collect();
+    assert_eq!(named, [("not_authorized", None), ("not_authorized", Some(StreamId(7)))]);
+    assert!(!format!("{entries:?}{unknown:?}").contains("canary"));
+    assert!(tree.root.send(GetRefusals(Some(StreamId(7)))).await.unwrap().is_none());
+    // As the journal does, it outlives the supervisor and every change of the stream.
+    *tree.events.poisoned_for.lock().unwrap() = Some(STREAM);
+    drop(_holder);
+    pass(5_000).await;
+    tree.root.send(PutStream(spec(STREAM))).await.unwrap();
+    assert_eq!(refusals(&tree, Some(STREAM)).await, entries);
+}
+
+#[actix::test]
+async fn what_the_board_refuses_a_door_can_write_down() {
+    let tree = Tree::new().await;
+    let asked = Publish { protocol: Protocol::Srt, token: Token::new("wrong"), ..publish(2) };
+    let Publish { stream, slot, token, protocol, peer, .. } = &asked;
+    let refusal = tree.admission.ask(*stream, *slot, token, *protocol, peer.ip()).unwrap_err();
+    tree.admission.record(&(&asked).into(), &refusal);
+    let entries = refusals(&tree, Some(STREAM)).await;
+    assert_eq!(entries.iter().map(|entry| (entry.rule, entry.times)).collect::<Vec<_>>(), [("not_authorized", 1)]);
+    assert!(tree.detail().await.journal.iter().any(|entry| entry.text.contains("refused srt primary from 10.0.0.2")));
 }

@@ -16,6 +16,7 @@ use weir_media::rtmp::session::{Event, PublishRequest, RtmpError, Session};
 use super::publication::Publication;
 use super::{Host, RtmpLimits, shut_down};
 use crate::ingest::preauth::Ticket;
+use crate::ingest::told::told;
 use crate::ingest::{Grant, Publish};
 use crate::token::Token;
 
@@ -80,13 +81,14 @@ where
             // Apart from the rest, so that the many who never get here do not hold room for it.
             Box::pin(Publication::new(wire, grant).run()).await;
         }
-        Err(refusal) => {
+        Err(Turned { why: refusal, told }) => {
             let name = request.name();
             if let Some(unlogged) = host.refusals.take() {
                 tracing::info!(%peer, protocol = %host.protocol, stream = ?name.stream.map(|id| id.0), slot = %name.slot,
                     agent = ?request.agent, %refusal, unlogged, "RTMP publisher refused");
             }
-            if wire.session.reject(&refusal).is_ok() {
+            let Some(told) = told else { return };
+            if wire.session.reject(&told).is_ok() {
                 let farewell = async {
                     // A peer that is gone needs no good-bye.
                     let _ = wire.hang_up().await;
@@ -98,8 +100,16 @@ where
     }
 }
 
-/// Asks Root. The error is what to tell the encoder.
-async fn admission(host: &Host, request: &PublishRequest, peer: SocketAddr) -> Result<Grant, String> {
+/// Why an encoder is not let in.
+struct Turned {
+    /// For the log.
+    why: String,
+    /// For the encoder; `None` closes without a word.
+    told: Option<String>,
+}
+
+/// Asks Root.
+async fn admission(host: &Host, request: &PublishRequest, peer: SocketAddr) -> Result<Grant, Turned> {
     let name = request.name();
     let publish = Publish {
         stream: name.stream,
@@ -110,8 +120,14 @@ async fn admission(host: &Host, request: &PublishRequest, peer: SocketAddr) -> R
         agent: request.agent.clone(),
     };
     match timeout(host.limits.decision, host.root.send(publish)).await {
-        Ok(Ok(answer)) => answer.map_err(|refusal| refusal.to_string()),
-        Ok(Err(_)) | Err(_) => Err("server is busy, try again".to_owned()),
+        Ok(Ok(answer)) => answer.map_err(|refusal| {
+            let told = told(host.protocol, &refusal).map(|told| told.text);
+            Turned { why: refusal.to_string(), told }
+        }),
+        Ok(Err(_)) | Err(_) => {
+            let why = "server is busy, try again".to_owned();
+            Err(Turned { told: Some(why.clone()), why })
+        }
     }
 }
 
