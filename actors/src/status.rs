@@ -57,7 +57,7 @@ impl StatusBoard {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(stream, status);
     }
 
-    /// Shows a stream whose supervisor died at `now`: nothing of it is left but its history.
+    /// Shows a stream whose supervisor ended at `now`, one way or another: nothing of it is left but its history.
     pub(crate) fn died(&self, stream: StreamId, now: SystemTime) {
         let last = self.get(stream);
         let status = StreamStatus {

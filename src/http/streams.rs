@@ -14,15 +14,18 @@ use super::Api;
 use super::body::Body;
 use super::error::ApiError;
 use super::urls::Urls;
-use crate::control::Closed;
 use crate::shelf::Shelf;
 use crate::store::{Stream, StreamFields};
+use crate::tree::TreeGone;
 
 /// Streams on one page of the list.
 const PAGE_SIZE: u32 = 25;
 /// Said when the new token stands but the old sessions could not be ended in time.
 const RESET_TIMED_OUT: &str = "Token reset successful (it's already new). However, automated stream termination timed out, \
      you should now manually restart the stream with the new token.";
+/// Said when the new token stands but nobody is there who could end the old sessions.
+const RESET_PREVENTED: &str = "Token reset successful (it's already new). However, your active stream state prevents automated \
+     termination, you should now manually restart the stream with the new token.";
 
 /// Query of the list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -123,11 +126,12 @@ pub async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Gives a stream a fresh push token and closes the sessions of the old one.
+/// Gives a stream a fresh push token and closes the sessions of the old one, of both slots and on every protocol. The broadcast goes on:
+/// encoders that come back with the new token within its linger continue it.
 #[utoipa::path(post, path = "/streaming/streams/{id}/reset_push_token", tag = "streams",
     params(("id" = u64, Path, description = "Stream")), responses(
     (status = 200, body = StreamView, description = "The old sessions are closed"),
-    (status = 202, body = Message, description = "The token is new, but a session did not end in time"),
+    (status = 202, body = Message, description = "The token is new, but a session did not end within 2 s, or could not be told to"),
     (status = 404, description = "No such stream"),
 ))]
 pub async fn reset_push_token(
@@ -137,20 +141,19 @@ pub async fn reset_push_token(
 ) -> Result<HttpResponse, ApiError> {
     let id = stream_id(&id)?;
     let (stream, closed) = api.control.reset_token(id).await?.ok_or_else(|| unknown(id))?;
-    if all_ended(&closed) {
-        Ok(HttpResponse::Ok().json(api.view(stream, &Urls::for_request(&api.config, &request))))
-    } else {
-        Ok(HttpResponse::Accepted().json(json!({ "message": RESET_TIMED_OUT })))
-    }
+    let message = match closed {
+        Ok(sessions) if sessions.iter().all(|session| session.took.is_some()) => {
+            return Ok(HttpResponse::Ok().json(api.view(stream, &Urls::for_request(&api.config, &request))));
+        }
+        Ok(_) => RESET_TIMED_OUT,
+        Err(TreeGone) => RESET_PREVENTED,
+    };
+    Ok(HttpResponse::Accepted().json(json!({ "message": message })))
 }
 
 /// Recording, clips, DVR and overlays of any stream: not on this server.
 pub async fn feature_disabled() -> Result<HttpResponse, ApiError> {
     Err(ApiError::FeatureDisabled)
-}
-
-fn all_ended(closed: &Closed) -> bool {
-    closed.as_ref().is_ok_and(|sessions| sessions.iter().all(|session| session.took.is_some()))
 }
 
 pub(super) fn stream_id(text: &str) -> Result<StreamId, ApiError> {

@@ -28,6 +28,13 @@ fn a_reset_gives_a_new_token_and_tells_the_tree() {
         answer["message"],
         "Token reset successful (it's already new). However, automated stream termination timed out, you should now manually restart the stream with the new token."
     );
+    *server.gone.lock().unwrap() = true;
+    let (status, answer) = server.call("POST", &format!("{}/reset_push_token", path(&stream)), &Value::Null);
+    assert_eq!(status, 202);
+    assert_eq!(
+        answer["message"],
+        "Token reset successful (it's already new). However, your active stream state prevents automated termination, you should now manually restart the stream with the new token."
+    );
     assert_eq!(server.call("POST", &format!("{STREAMS}/99/reset_push_token"), &Value::Null).0, 404);
 }
 

@@ -1,6 +1,7 @@
 //! Streams that the API adds, changes and removes.
 
 use actix::{Context, Handler, ResponseFuture};
+use futures_util::FutureExt;
 
 use super::{Root, RootChild, Stream};
 use crate::control::{ChooseSlot, ClosedSession, NotLive, PutStream, RemoveStream, StreamSpec};
@@ -19,14 +20,19 @@ impl Handler<PutStream> for Root {
         };
         let close = close_reason(&stream.spec, &spec);
         let wishes = Wishes::from(&spec);
-        self.shared.admission.put(&spec, &stream.slots);
+        self.shared.admission.put(&spec, &stream.slots, &stream.journal);
         stream.spec = spec;
         if let Some(reason) = &close {
             stream.journal.note(reason.to_string());
         }
         let Some(supervisor) = stream.supervisor.borrow().clone() else { return Box::pin(async { vec![] }) };
-        supervisor.do_send(wishes); // rare, and must not be lost
-        let closing = close.map(|reason| supervisor.send(CloseSessions(reason)));
+        let closing = close.map(|reason| match reason {
+            // What is off has nobody to wait for: viewers are told the end.
+            CloseReason::StreamOff => supervisor.send(Retire(reason)).boxed_local(),
+            reason => supervisor.send(CloseSessions(reason)).boxed_local(),
+        });
+        // Behind it: a pipeline that now waits for an encoder is made anew. Rare, and must not be lost.
+        supervisor.do_send(wishes);
         Box::pin(async move {
             match closing {
                 // A supervisor that dies meanwhile closes its sessions too, but cannot tell which.
@@ -39,10 +45,10 @@ impl Handler<PutStream> for Root {
 
 /// Why a changed stream's sessions have to go, if they have.
 fn close_reason(old: &StreamSpec, new: &StreamSpec) -> Option<CloseReason> {
-    if !old.token.matches(&new.token) {
-        Some(CloseReason::TokenReset)
-    } else if old.active && !new.active {
+    if old.active && !new.active {
         Some(CloseReason::StreamOff)
+    } else if !old.token.matches(&new.token) {
+        Some(CloseReason::TokenReset)
     } else if !old.pull && new.pull {
         Some(CloseReason::Unacceptable("stream was set to pull".to_owned()))
     } else {

@@ -6,7 +6,7 @@ use weir_actors::control::{Drain, PutStream, RemoveStream, Stop, StreamSpec};
 use weir_actors::event::EventKind;
 use weir_actors::ingest::CloseReason;
 use weir_actors::token::Token;
-use weir_media::id::StreamId;
+use weir_media::id::{Protocol, Slot, StreamId};
 use weir_policy::admission::Refusal;
 
 use crate::support::*;
@@ -41,6 +41,57 @@ async fn a_token_that_is_reset_while_it_opens_a_session_leaves_none() {
     let (grant, closed) = (answer.unwrap().unwrap(), closed.unwrap());
     assert_eq!(closed.iter().map(|closed| closed.session).collect::<Vec<_>>(), [grant.session]);
     assert_eq!(*grant.stop.borrow(), Some(CloseReason::TokenReset));
+}
+
+#[actix::test]
+async fn both_slots_of_a_reset_stream_are_told_and_the_receipt_says_whose_they_were() {
+    let tree = Tree::new().await;
+    let wires = [tree.wire(1).await, tree.backup(2).await];
+    for wire in &wires {
+        wire.tell(Cmd::Flow).await;
+    }
+    pass(1_000).await;
+    let reset = StreamSpec { token: Token::new("fresh"), ..spec(STREAM) };
+    let closed = tree.root.send(PutStream(reset)).await.unwrap();
+    let receipt: Vec<_> = closed.iter().map(|one| (one.session, one.slot, one.address.to_string())).collect();
+    let [primary, backup] = wires.map(|wire| wire.session);
+    let wanted = [(primary, Slot::Primary, "10.0.0.1".into()), (backup, Slot::Backup, "10.0.0.2".into())];
+    assert_eq!(receipt, wanted);
+    assert!(closed.iter().all(|one| one.protocol == Protocol::Rtmp && one.took.unwrap() < Duration::from_millis(10)));
+    let fresh = weir_actors::ingest::Publish { token: Token::new("fresh"), ..publish(1) };
+    let wire = Wire::start(tree.try_publish(fresh).await.unwrap());
+    wire.tell(Cmd::Flow).await;
+    pass(1_000).await;
+    assert_eq!(tree.events.count(&EventKind::BroadcastStarted), 1, "in the same broadcast");
+    assert_eq!(tree.events.count(&EventKind::BroadcastEnded), 0);
+}
+
+#[actix::test]
+async fn a_stream_that_is_switched_off_ends_its_broadcast_and_can_be_switched_on_again() {
+    let tree = Tree::new().await;
+    for silent_for in [0, 20_000] {
+        let wire = tree.wire(1).await;
+        wire.tell(Cmd::Flow).await;
+        pass(1_500).await;
+        let status = tree.board.get(STREAM);
+        assert!(status.live && status.transcoding, "{status:?}");
+        let begun = tree.events.count(&EventKind::BroadcastStarted);
+        if silent_for > 0 {
+            wire.tell(Cmd::Unpublish).await;
+            pass(silent_for).await;
+        }
+        assert_eq!(tree.events.count(&EventKind::BroadcastEnded), begun - 1, "it lives, or lingers");
+        let off = StreamSpec { active: false, ..spec(STREAM) };
+        let closed = tree.root.send(PutStream(off)).await.unwrap();
+        assert_eq!(closed.len(), usize::from(silent_for == 0));
+        pass(3_000).await;
+        assert_eq!(tree.events.count(&EventKind::BroadcastEnded), begun);
+        let status = tree.board.get(STREAM);
+        assert!(!status.live && !status.transcoding && status.finished_at_primary >= status.started_at_primary);
+        assert_eq!(tree.try_publish(publish(2)).await.unwrap_err(), Refusal::StreamOff);
+        tree.root.send(PutStream(spec(STREAM))).await.unwrap();
+        pass(10_000).await;
+    }
 }
 
 #[actix::test]
