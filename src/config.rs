@@ -266,9 +266,6 @@ impl Config {
     /// Doors and features that are switched on here but not built yet, each as a sentence for the log.
     pub fn not_built(&self) -> Vec<String> {
         let mut said = Vec::new();
-        if let Listen::At(address) = self.srt.listen {
-            said.push(format!("srt.listen = {address}: this door is not built yet and stays closed"));
-        }
         if !self.webhooks.endpoints.is_empty() {
             said.push("webhooks.endpoints: webhooks are not built yet; events are kept in the store".into());
         }

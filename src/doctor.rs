@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -77,7 +77,11 @@ pub fn examine(config: Result<Config, Faults>) -> Vec<Finding> {
         ("rtmp.listen", config.rtmp.listen),
         ("rtmps.listen", config.rtmps.listen),
     ] {
-        findings.extend(listen.address().map(|address| port(key, address)));
+        findings.extend(listen.address().map(|address| port(key, address, TcpListener::bind(address))));
+    }
+    if let Some(address) = config.srt.listen.address() {
+        findings.push(port("srt.listen", address, UdpSocket::bind(address)));
+        findings.push(libsrt(weir_actors::ingest::srt::libsrt::version()));
     }
     for (door, files) in config.tls_doors() {
         findings.extend(certificate(door, &files, clock::wall()));
@@ -114,8 +118,14 @@ fn sandbox(Support { no_new_privs, seccomp, landlock }: Support) -> Finding {
     }
 }
 
-fn port(key: &str, address: SocketAddr) -> Finding {
-    match TcpListener::bind(address) {
+/// The door is built for 1.5 and tested with 1.5.1; 1.4.2 has another layout of what it reports.
+fn libsrt((major, minor, patch): (u32, u32, u32)) -> Finding {
+    let grade = if major == 1 && minor >= 5 { Grade::Ok } else { Grade::Fail };
+    Finding::new(grade, "libsrt", format!("{major}.{minor}.{patch}, 1.5 is wanted"))
+}
+
+fn port<T>(key: &str, address: SocketAddr, bound: std::io::Result<T>) -> Finding {
+    match bound {
         Ok(_) => Finding::new(Grade::Ok, "port", format!("{key} = {address} is free")),
         Err(error) => Finding::new(Grade::Fail, "port", format!("{key} = {address}: {error}")),
     }
@@ -181,9 +191,14 @@ mod tests {
         let mut config = Config::default();
         config.http.listen = Listen::At(taken.local_addr().unwrap());
         config.rtmp.listen = Listen::Off;
+        let taken_udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        config.srt.listen = Listen::At(taken_udp.local_addr().unwrap());
         let findings = examine(Ok(config));
-        assert_eq!(graded(&findings, "port"), [Grade::Fail]);
-        assert!(findings.iter().any(|finding| finding.text.starts_with("http.listen")), "{findings:?}");
+        assert_eq!(graded(&findings, "port"), [Grade::Fail, Grade::Fail]);
+        for key in ["http.listen", "srt.listen"] {
+            assert!(findings.iter().any(|finding| finding.text.starts_with(key)), "{findings:?}");
+        }
+        assert_eq!(graded(&findings, "libsrt"), [Grade::Ok], "{findings:?}");
         assert_eq!(graded(&findings, "clock"), [Grade::Ok]);
         assert_eq!(graded(&findings, "gstreamer"), [Grade::Ok], "{findings:?}");
     }

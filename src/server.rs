@@ -20,6 +20,7 @@ use weir_actors::admission_board::AdmissionBoard;
 use weir_actors::control::{Drain, Stop};
 use weir_actors::heartbeat::Heartbeat;
 use weir_actors::ingest::rtmp::{self, RtmpDoor, RtmpLimits};
+use weir_actors::ingest::srt;
 use weir_actors::status::StatusBoard;
 use weir_actors::supervise::ExitReason;
 use weir_media::pipeline::{OutputSink, PipelineFactory};
@@ -140,6 +141,8 @@ pub async fn run(
     let https_socket = bind("https.listen", config.https.listen)?;
     let rtmp_socket = bind("rtmp.listen", config.rtmp.listen)?;
     let rtmps_socket = bind("rtmps.listen", config.rtmps.listen)?;
+    let (board, admission) = (StatusBoard::default(), AdmissionBoard::default());
+    let srt_port = bind_srt(config.srt.listen, &admission)?;
 
     let (outbox, outbox_written) = Outbox::open(store.clone());
     let (keeper, numbers_written) = NumberKeeper::open(store.clone());
@@ -148,7 +151,6 @@ pub async fn run(
         shelf.restore(stream.id, store.numbers(stream.id).await?);
     }
     let factory = pipelines(&config, &shelf, media.clone()).await?;
-    let (board, admission) = (StatusBoard::default(), AdmissionBoard::default());
     let mut doors = more;
     let rtmp = RtmpDoor::new(rtmp_limits(&config, descriptors));
     if let Some(socket) = rtmp_socket {
@@ -162,6 +164,7 @@ pub async fn run(
         (Some(socket), Some(pair)) => Some((socket, tls::for_https(pair.certificate())?)),
         _ => None,
     };
+    doors.extend(srt_port.map(|port| srt_door(port, media.clone())));
     let streams = control::specs(&store, &config).await?;
     let (root, mut end) =
         weir_actors::start(tree_config(&config), factory, outbox.clone(), board.clone(), admission, streams, doors);
@@ -215,6 +218,13 @@ fn bind(key: &'static str, listen: Listen) -> Result<Option<TcpListener>, ServeE
         socket.listen(BACKLOG)?.into_std()
     };
     bound().map(Some).map_err(|source| ServeError::Bind { key, address, source })
+}
+
+/// Nobody is let in before the tree opens the door.
+fn bind_srt(listen: Listen, board: &AdmissionBoard) -> Result<Option<srt::Port>, ServeError> {
+    let Listen::At(address) = listen else { return Ok(None) };
+    let port = srt::Port::bind(address, srt::SrtLimits::default(), board.clone());
+    port.map(Some).map_err(|source| ServeError::Bind { key: "srt.listen", address, source })
 }
 
 async fn pipelines(config: &Config, shelf: &Arc<Shelf>, media: Handle) -> Result<Arc<dyn PipelineFactory>, ServeError> {
@@ -279,6 +289,13 @@ fn rtmp_door(actor: &'static str, door: RtmpDoor, socket: TcpListener, runtime: 
     Ok(Door { actor, name, runtime, serve })
 }
 
+fn srt_door(port: srt::Port, runtime: Handle) -> Door {
+    let name = port.address().to_string();
+    let serve: weir_actors::ServeFactory =
+        Arc::new(move |publish, shutdown| Box::pin(srt::serve(port.clone(), publish, shutdown)));
+    Door { actor: "SrtListener", name, runtime, serve }
+}
+
 type Running = (actix_web::dev::ServerHandle, actix_rt::task::JoinHandle<std::io::Result<()>>);
 
 /// One server for both sockets, so that they have the same routes, threads and limits.
@@ -328,7 +345,7 @@ fn announce(config: &Config, key: &ApiKey) {
     if let ApiKey::Generated(secret) = key {
         println!("API key (kept in data.dir, printed this once): {}", secret.expose());
     }
-    let Config { http, https, rtmp, rtmps, .. } = config;
-    let (http, https, rtmp, rtmps) = (http.listen, https.listen, rtmp.listen, rtmps.listen);
-    tracing::info!(%http, %https, %rtmp, %rtmps, "weir is ready");
+    let Config { http, https, rtmp, rtmps, srt, .. } = config;
+    let (http, https, rtmp, rtmps, srt) = (http.listen, https.listen, rtmp.listen, rtmps.listen, srt.listen);
+    tracing::info!(%http, %https, %rtmp, %rtmps, %srt, "weir is ready");
 }

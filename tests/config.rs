@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use weir::config::{Config, Fault, Faults, Listen, load_from};
+use weir::config::{Config, Endpoint, Fault, Faults, Listen, load_from};
 use weir_media::failover::{FailoverSpec, Mode, Standby};
 use weir_media::ladder::Ladder;
 
@@ -242,9 +242,12 @@ fn a_failover_delay_has_the_bounds_of_the_media() {
 }
 
 #[test]
-fn a_door_that_is_not_built_says_so() {
-    let said = Config::default().not_built();
-    assert!(said.iter().any(|line| line.starts_with("srt.listen")), "{said:?}");
+fn what_is_not_built_says_so() {
+    assert_eq!(Config::default().not_built(), Vec::<String>::new());
+    let mut config = Config::default();
+    config.webhooks.endpoints.push(Endpoint { url: "https://a.example".into(), secret: None });
+    let said = config.not_built();
+    assert!(said.iter().any(|line| line.starts_with("webhooks.endpoints")), "{said:?}");
 }
 
 #[test]

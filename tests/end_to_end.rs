@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support {
+    #[allow(dead_code)]
     pub mod server;
 }
 

@@ -79,6 +79,7 @@ impl StreamHandler<IngestFact> for IngestConnection {
             IngestFact::Media { at, bytes, video_units, audio_units } => {
                 ConnectionFact::MediaSeen { at, bytes, video_units, audio_units }
             }
+            IngestFact::Transport(stats) => ConnectionFact::Transport(stats),
             IngestFact::Closed { reason } => {
                 self.closed = true;
                 ConnectionFact::Closed(reason)

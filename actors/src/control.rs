@@ -34,8 +34,9 @@ pub struct StreamSpec {
     pub failover: FailoverSpec,
 }
 
-/// Adds a stream or replaces what is known of it. Closes its sessions when the token changed, or when it was switched off or to pull;
-/// switching off ends its broadcast too. The old token is refused from then on; the reply comes when the sessions are closed, or after 2 s.
+/// Adds a stream or replaces what is known of it. Closes its sessions when the token changed, or when it was switched off or to pull, and
+/// those that came by SRT when the passphrase did; switching off ends its broadcast too. The old token is refused from then on; the reply
+/// comes when the sessions are closed, or after 2 s.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<ClosedSession>")]
 pub struct PutStream(pub StreamSpec);

@@ -7,7 +7,9 @@ pub mod intake;
 pub mod preauth;
 pub mod refusals;
 pub mod rtmp;
+pub mod srt;
 pub mod told;
+pub mod transport;
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -19,6 +21,7 @@ use weir_media::feed::FeedWriter;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_policy::admission::Refusal;
 
+pub use self::transport::TransportStats;
 use crate::token::Token;
 
 /// How many facts may wait for the connection's actor; a full channel ends the session with a reason.
@@ -89,6 +92,8 @@ pub enum IngestFact {
         /// Audio units received so far.
         audio_units: u64,
     },
+    /// How the connection is doing.
+    Transport(TransportStats),
     /// The session is over; the last fact.
     Closed {
         /// Why.
@@ -117,6 +122,9 @@ pub enum CloseReason {
     /// The push token was reset.
     #[error("push token was reset")]
     TokenReset,
+    /// The stream's SRT passphrase is another one.
+    #[error("SRT passphrase was changed")]
+    PassphraseChanged,
     /// The stream was switched off.
     #[error("stream was switched off")]
     StreamOff,
@@ -129,4 +137,10 @@ pub enum CloseReason {
     /// A supervisor died above it.
     #[error("internal restart")]
     Restart,
+}
+
+/// Waits for a door's order to shut down.
+pub(crate) async fn shut_down(mut shutdown: watch::Receiver<bool>) {
+    // Without a sender nobody could ever give the order.
+    let _ = shutdown.wait_for(|down| *down).await;
 }

@@ -8,7 +8,7 @@ use weir_media::id::SessionId;
 use weir_media::protocol::{Output, Report as WorkerReport};
 
 use crate::failover::Ruling;
-use crate::ingest::CloseReason;
+use crate::ingest::{CloseReason, TransportStats};
 use crate::supervise::{Report, Uplink};
 
 /// Reports that may wait for a supervisor: 8 s of everything that two publishers and a worker can say.
@@ -47,6 +47,7 @@ pub(crate) enum StreamFact {
 pub(crate) enum ConnectionFact {
     Source { video: Option<VideoConfig>, audio: Option<AudioConfig> },
     MediaSeen { at: Instant, bytes: u64, video_units: u64, audio_units: u64 },
+    Transport(TransportStats),
     Closed(CloseReason),
 }
 

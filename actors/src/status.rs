@@ -9,6 +9,7 @@ use weir_media::failover::{Alignment, AlignmentState, FailoverSpec, Mode, Standb
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_policy::failover::InputState;
 
+use crate::ingest::TransportStats;
 pub use crate::journal::{JournalEntry, JournalEvent};
 use crate::probe::Lag;
 use crate::supervise::Vitals;
@@ -276,6 +277,8 @@ pub struct SessionDetail {
     pub buffered_ms: Option<u32>,
     /// Distance of its keyframes, milliseconds.
     pub gop_ms: Option<u32>,
+    /// Its connection, where the transport tells of it.
+    pub transport: Option<TransportStats>,
 }
 
 /// The worker and its output.

@@ -13,6 +13,8 @@ use crate::config::{Config, Listen};
 const RTMP_PORT: u16 = 1935;
 /// The port that clients take for RTMPS where a URL names none.
 const RTMPS_PORT: u16 = 443;
+/// Clients take no port for SRT where a URL names none.
+const NO_PORT: u16 = 0;
 
 /// Bases of a stream's URLs, as one client sees them. None ends with a slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,7 @@ pub struct Urls {
     http: String,
     rtmp: Option<String>,
     rtmps: Option<String>,
+    srt: Option<String>,
     client_id: u64,
 }
 
@@ -38,11 +41,12 @@ impl Urls {
         let named = own.as_ref().or(config.http.public_url.as_ref()).or(config.https.public_url.as_ref());
         let http =
             named.map_or_else(|| format!("{}://{authority}", if secure { "https" } else { "http" }), |url| base(url));
-        let (rtmp, rtmps) = (&config.rtmp, &config.rtmps);
+        let Config { rtmp, rtmps, srt, .. } = config;
         Self {
             http,
             rtmp: door("rtmp", RTMP_PORT, rtmp.listen, rtmp.public_url.as_deref(), authority),
             rtmps: door("rtmps", RTMPS_PORT, rtmps.listen, rtmps.public_url.as_deref(), authority),
+            srt: door("srt", NO_PORT, srt.listen, srt.public_url.as_deref(), authority),
             client_id: config.api.client_id,
         }
     }
@@ -56,6 +60,16 @@ impl Urls {
     /// Where a slot's encoder pushes by RTMPS; `None` when that door is shut.
     pub fn push_secured(&self, id: StreamId, slot: Slot, token: &Token) -> Option<String> {
         self.rtmps.as_ref().map(|base| publish(base, id, slot, token))
+    }
+
+    /// Where a slot's encoder pushes by SRT; `None` when that door is shut. Clients that take a bare `#` for a fragment, as GStreamer does,
+    /// want it escaped: `%23` is understood as well. A passphrase is the encoder's own affair and never part of it.
+    pub fn push_srt(&self, id: StreamId, slot: Slot, token: &Token) -> Option<String> {
+        self.srt.as_ref().map(|srt| {
+            // A public URL may bring options of its own, such as a latency.
+            let separator = if srt.contains('?') { '&' } else { '?' };
+            format!("{srt}{separator}streamid={}#{}", point(id, slot), token.expose())
+        })
     }
 
     /// The player page.
@@ -86,11 +100,16 @@ fn door(scheme: &str, usual: u16, listen: Listen, public_url: Option<&str>, auth
 }
 
 fn publish(base: &str, id: StreamId, slot: Slot, token: &Token) -> String {
+    format!("{base}/in/{}?{}", point(id, slot), token.expose())
+}
+
+/// The name of an ingest point: the backup's is the id with a `b`.
+fn point(id: StreamId, slot: Slot) -> String {
     let mark = match slot {
         Slot::Primary => "",
         Slot::Backup => "b",
     };
-    format!("{base}/in/{id}{mark}?{}", token.expose())
+    format!("{id}{mark}")
 }
 
 fn base(url: &str) -> String {
@@ -156,6 +175,27 @@ mod tests {
         assert_eq!(urls(&config, Some("a.example")).1.unwrap(), "rtmp://127.0.0.1:1936/in/7?abc");
         config.rtmp.listen = Listen::Off;
         assert_eq!(urls(&config, Some("a.example")).1, None);
+    }
+
+    #[test]
+    fn an_srt_url_names_its_port_and_what_it_says_is_read() {
+        let mut config = Config::default();
+        let push = |config: &Config, slot| {
+            let urls = Urls::new(config, Some("a.example:8080"), false, ([0, 0, 0, 0], 8080).into());
+            urls.push_srt(ID, slot, &Token::new("abc"))
+        };
+        assert_eq!(push(&config, Slot::Primary).unwrap(), "srt://a.example:5001?streamid=7#abc");
+        let backup = push(&config, Slot::Backup).unwrap();
+        assert_eq!(backup, "srt://a.example:5001?streamid=7b#abc");
+        // The door reads what the API writes.
+        let (_, stream_id) = backup.split_once("streamid=").unwrap();
+        let name = weir_media::srt::PublishName::parse(stream_id.as_bytes()).unwrap();
+        assert_eq!((name.stream, name.slot, &*name.token), (Some(ID), Slot::Backup, "abc"));
+
+        config.srt.public_url = Some("srt://push.example.org:5001?latency=2000".into());
+        assert_eq!(push(&config, Slot::Primary).unwrap(), "srt://push.example.org:5001?latency=2000&streamid=7#abc");
+        config.srt.listen = Listen::Off;
+        assert_eq!(push(&config, Slot::Primary), None);
     }
 
     #[test]

@@ -30,9 +30,9 @@ fn a_new_stream_has_every_documented_field_and_default() {
     assert!(token.len() == 32 && token.bytes().all(|b| b.is_ascii_hexdigit()), "{token}");
     assert_eq!(stream["push_url"], format!("rtmp://127.0.0.1/in/{id}?{token}"));
     assert_eq!(stream["backup_push_url"], format!("rtmp://127.0.0.1/in/{id}b?{token}"));
-    for closed in ["push_url_srt", "backup_push_url_srt", "push_url_whip"] {
-        assert_eq!(stream[closed], Value::Null, "{closed}: that door is not built");
-    }
+    assert_eq!(stream["push_url_srt"], format!("srt://127.0.0.1:5001?streamid={id}#{token}"));
+    assert_eq!(stream["backup_push_url_srt"], format!("srt://127.0.0.1:5001?streamid={id}b#{token}"));
+    assert_eq!(stream["push_url_whip"], Value::Null, "that door is not built");
     let base = format!("http://{}", server.address);
     assert_eq!(stream["iframe_url"], format!("{base}/streams/1_{id}"));
     assert_eq!(stream["hls_cmaf_url"], format!("{base}/cmaf/1_{id}/master.m3u8"));
@@ -102,6 +102,23 @@ fn all_wrong_fields_are_told_at_once() {
     assert_eq!(status, 422);
     assert_eq!(answer["errors"].as_object().unwrap().len(), 2);
     assert_eq!(server.get(&path(&stream)).1["name"], "a", "nothing was changed");
+}
+
+#[test]
+fn a_passphrase_is_one_that_libsrt_takes() {
+    let server = ApiServer::start();
+    let stream = server.create(&json!({"name": "a"}));
+    let patch = |passphrase: Value| server.call("PATCH", &path(&stream), &json!({ "srt_passphrase": passphrase }));
+    for right in [json!("x".repeat(10)), json!("x".repeat(79)), Value::Null] {
+        let (status, patched) = patch(right.clone());
+        assert_eq!((status, &patched["srt_passphrase"]), (200, &right));
+    }
+    for wrong in ["x".repeat(9), "x".repeat(80), "with a space".to_owned(), "größer-als-zehn".to_owned(), String::new()]
+    {
+        let (status, answer) = patch(json!(wrong));
+        let text = "must have 10 to 79 printable ASCII characters without spaces";
+        assert_eq!((status, &answer["errors"]["srt_passphrase"]), (422, &json!([text])), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A real `weir serve` process on free ports with a data directory of its own, and the encoders that push to it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ pub struct Server {
     pub child: Child,
     pub http: SocketAddr,
     pub rtmp: SocketAddr,
+    pub srt: SocketAddr,
     pub data: PathBuf,
     agent: ureq::Agent,
 }
@@ -37,11 +38,12 @@ impl Server {
     /// Starts a server and waits until it is ready. `more` is appended to its configuration.
     pub fn start(more: &str) -> Self {
         let (http, rtmp) = (free_port(), free_port());
+        let srt = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
         let data = std::env::temp_dir().join(format!("weir-test-{}-{}", std::process::id(), http.port()));
         std::fs::create_dir_all(&data).expect("data directory");
         let config = data.join("config.toml");
         let text = format!(
-            "[http]\nlisten = \"{http}\"\n[rtmp]\nlisten = \"{rtmp}\"\n[srt]\nlisten = \"off\"\n[api]\nkey = \"{API_KEY}\"\n\
+            "[http]\nlisten = \"{http}\"\n[rtmp]\nlisten = \"{rtmp}\"\n[srt]\nlisten = \"{srt}\"\n[api]\nkey = \"{API_KEY}\"\n\
              [data]\ndir = \"{}\"\n{more}",
             data.join("store").display()
         );
@@ -52,7 +54,7 @@ impl Server {
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .into();
-        let server = Self { child, http, rtmp, data, agent };
+        let server = Self { child, http, rtmp, srt, data, agent };
         let ready = || server.get("/readyz").is_ok_and(|(status, _)| status == 200);
         server.wait("readiness", Duration::from_secs(30), ready);
         server
@@ -163,6 +165,22 @@ impl Drop for Server {
     }
 }
 
+/// ffmpeg with a test pattern and a tone; where to is to be added.
+fn test_pattern(size: &str, fps: u32, gop: u32) -> Command {
+    let video = format!("testsrc2=size={size}:rate={fps}");
+    let gop = (fps * gop).to_string();
+    let mut command = Command::new("ffmpeg");
+    command
+        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-f", "lavfi", "-i", &video])
+        .args(["-f", "lavfi", "-i", "sine=frequency=1000:sample_rate=48000"])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"])
+        .args(["-b:v", "800k", "-g", &gop, "-keyint_min", &gop, "-x264-params", "scenecut=0:bframes=0"])
+        .args(["-c:a", "aac", "-b:a", "128k", "-ar", "48000"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
 /// A child process that is killed when dropped.
 pub struct Encoder(pub Child);
 
@@ -174,19 +192,33 @@ impl Encoder {
 
     /// The same with a keyframe every `gop` seconds.
     pub fn with_gop(url: &str, size: &str, fps: u32, gop: u32) -> Self {
-        let video = format!("testsrc2=size={size}:rate={fps}");
-        let gop = (fps * gop).to_string();
+        Self(test_pattern(size, fps, gop).args(["-f", "flv", url]).spawn().expect("ffmpeg starts"))
+    }
+
+    /// The same by SRT at 640x360, 25 fps.
+    pub fn srt(url: &str) -> Self {
+        Self(test_pattern("640x360", 25, 1).args(["-f", "mpegts", url]).spawn().expect("ffmpeg starts"))
+    }
+
+    /// The same through srt-live-transmit, which ends when it is refused.
+    pub fn srt_live_transmit(url: &str) -> Self {
+        let mut ffmpeg = test_pattern("640x360", 25, 1)
+            .args(["-f", "mpegts", "-"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("ffmpeg starts");
+        let media = ffmpeg.stdout.take().expect("standard output");
+        // ffmpeg ends by itself once nobody reads.
+        std::thread::spawn(move || ffmpeg.wait());
         Self(
-            Command::new("ffmpeg")
-                .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-f", "lavfi", "-i", &video])
-                .args(["-f", "lavfi", "-i", "sine=frequency=1000:sample_rate=48000"])
-                .args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"])
-                .args(["-b:v", "800k", "-g", &gop, "-keyint_min", &gop, "-x264-params", "scenecut=0:bframes=0"])
-                .args(["-c:a", "aac", "-b:a", "128k", "-ar", "48000", "-f", "flv", url])
-                .stdin(Stdio::null())
+            Command::new("srt-live-transmit")
+                .args(["-q", "-a:no", "-chunk:1316", "file://con", url])
+                .stdin(media)
+                .stdout(Stdio::null())
                 .stderr(Stdio::piped())
                 .spawn()
-                .expect("ffmpeg starts"),
+                .expect("srt-live-transmit starts"),
         )
     }
 

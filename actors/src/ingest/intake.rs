@@ -12,7 +12,7 @@ use weir_media::codec::{AudioConfig, TrackConfig, VideoConfig};
 use weir_media::feed::{FeedItem, FeedWriter};
 use weir_media::id::{SessionId, Slot, StreamId};
 
-use super::{CloseReason, Grant, IngestFact};
+use super::{CloseReason, Grant, IngestFact, TransportStats};
 
 /// Between two media facts, at least.
 pub const REPORT_EVERY: Duration = Duration::from_millis(250);
@@ -42,6 +42,8 @@ pub struct Intake {
     stop: watch::Receiver<Option<CloseReason>>,
     patience: Patience,
     admitted: Instant,
+    /// Until when the first video access unit is waited for.
+    video_by: Instant,
     heard: Instant,
     last_video: Option<Instant>,
     reported: Option<Instant>,
@@ -73,6 +75,7 @@ impl Intake {
             stop,
             patience,
             admitted: now,
+            video_by: now + patience.first_video,
             heard: now,
             last_video: None,
             reported: None,
@@ -101,6 +104,11 @@ impl Intake {
             Ok(reason) => reason.clone().unwrap_or(CloseReason::Restart),
             Err(_) => CloseReason::Restart,
         }
+    }
+
+    /// Waits longer for the first picture, because video is there and its keyframe is to come.
+    pub fn expect_video_by(&mut self, deadline: Instant) {
+        self.video_by = self.video_by.max(deadline);
     }
 
     /// Takes note of a sign of life.
@@ -139,19 +147,24 @@ impl Intake {
         }
     }
 
+    /// Tells how the connection is doing; at most four times a second.
+    pub fn transport(&self, stats: TransportStats) -> Result<(), CloseReason> {
+        self.report(IngestFact::Transport(stats))
+    }
+
     /// When something is due next.
     pub fn due(&self) -> Instant {
         let silence = self.heard + self.patience.idle;
         let report = self.reported.filter(|_| self.unreported).map(|last| last + REPORT_EVERY);
-        let first_video = self.last_video.is_none().then_some(self.admitted + self.patience.first_video);
+        let first_video = self.last_video.is_none().then_some(self.video_by);
         [report, first_video].into_iter().flatten().fold(silence, Instant::min)
     }
 
     /// Does what is due; an error ends the session. `missing` says in the door's words what came instead of a first picture,
     /// e.g. `no video`.
     pub fn look_at_clock(&mut self, now: Instant, missing: &str) -> Result<(), CloseReason> {
-        if self.last_video.is_none() && now >= self.admitted + self.patience.first_video {
-            let seconds = self.patience.first_video.as_secs_f64();
+        if self.last_video.is_none() && now >= self.video_by {
+            let seconds = (self.video_by - self.admitted).as_secs_f64();
             return Err(CloseReason::Unacceptable(format!("{missing} within {seconds} s of publishing")));
         }
         if now >= self.heard + self.patience.idle {
@@ -276,6 +289,17 @@ mod tests {
         assert_eq!(tree.media(), []);
         let reason = intake.look_at_clock(tree.at(3000), "no video").unwrap_err();
         assert_eq!(reason, CloseReason::Unacceptable("no video within 3 s of publishing".to_owned()));
+    }
+
+    #[test]
+    fn a_keyframe_that_is_to_come_is_waited_for() {
+        let (mut intake, tree) = admitted();
+        intake.expect_video_by(tree.at(10_000));
+        intake.expect_video_by(tree.at(1000));
+        assert_eq!(intake.due(), tree.at(10_000));
+        intake.look_at_clock(tree.at(9999), "no keyframe").unwrap();
+        let reason = intake.look_at_clock(tree.at(10_000), "no keyframe").unwrap_err();
+        assert_eq!(reason, CloseReason::Unacceptable("no keyframe within 10 s of publishing".to_owned()));
     }
 
     #[test]

@@ -20,10 +20,10 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use weir_media::id::Protocol;
 
-use crate::ingest::Publish;
 use crate::ingest::intake::Patience;
 use crate::ingest::preauth::Gate;
 use crate::ingest::refusals::Refusals;
+use crate::ingest::{Publish, shut_down};
 
 pub use connection::converse;
 
@@ -151,12 +151,6 @@ fn contained(peer: SocketAddr, connection: impl Future<Output = ()>) -> impl Fut
             tracing::error!(%peer, "RTMP connection task panicked");
         }
     })
-}
-
-/// Waits for the order to shut down.
-async fn shut_down(mut shutdown: watch::Receiver<bool>) {
-    // Without a sender nobody could ever give the order.
-    let _ = shutdown.wait_for(|down| *down).await;
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use actix::{Context, Handler, ResponseFuture};
 use futures_util::FutureExt;
+use secrecy::ExposeSecret;
+use weir_media::id::Protocol;
 
 use super::{Root, RootChild, Stream};
 use crate::control::{ChooseSlot, ClosedSession, NotLive, PutStream, RemoveStream, StreamSpec};
@@ -29,7 +31,11 @@ impl Handler<PutStream> for Root {
         let closing = close.map(|reason| match reason {
             // What is off has nobody to wait for: viewers are told the end.
             CloseReason::StreamOff => supervisor.send(Retire(reason)).boxed_local(),
-            reason => supervisor.send(CloseSessions(reason)).boxed_local(),
+            // Who came by another door never had to know it.
+            CloseReason::PassphraseChanged => {
+                supervisor.send(CloseSessions { reason, only: Some(Protocol::Srt) }).boxed_local()
+            }
+            reason => supervisor.send(CloseSessions { reason, only: None }).boxed_local(),
         });
         // Behind it: a pipeline that now waits for an encoder is made anew. Rare, and must not be lost.
         supervisor.do_send(wishes);
@@ -51,9 +57,15 @@ fn close_reason(old: &StreamSpec, new: &StreamSpec) -> Option<CloseReason> {
         Some(CloseReason::TokenReset)
     } else if !old.pull && new.pull {
         Some(CloseReason::Unacceptable("stream was set to pull".to_owned()))
+    } else if exposed(old) != exposed(new) {
+        Some(CloseReason::PassphraseChanged)
     } else {
         None
     }
+}
+
+fn exposed(spec: &StreamSpec) -> Option<&str> {
+    spec.srt_passphrase.as_ref().map(|passphrase| passphrase.expose_secret())
 }
 
 impl Handler<RemoveStream> for Root {

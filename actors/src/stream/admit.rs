@@ -81,6 +81,7 @@ impl StreamSupervisor {
             bytes: 0,
             video_units: 0,
             audio_units: 0,
+            transport: None,
             closing: None,
             closed: None,
             waiters: vec![],
@@ -126,6 +127,7 @@ impl StreamSupervisor {
                     self.put_on_air(HandOver::WhenOut);
                 }
             }
+            ConnectionFact::Transport(stats) => session.transport = Some(stats),
             ConnectionFact::Closed(reason) => session.closed = Some(reason),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::{Context, Handler, Message, ResponseFuture};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
-use weir_media::id::SessionId;
+use weir_media::id::{Protocol, SessionId};
 use weir_policy::admission::Expiry;
 use weir_policy::failover::Fact;
 
@@ -21,10 +21,14 @@ use crate::supervise::ExitReason;
 /// How long an answer waits for sockets to end.
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Closes all sessions; the answer comes when they are closed, or after 2 s.
+/// Closes sessions; the answer comes when they are closed, or after 2 s.
 #[derive(Message)]
 #[rtype(result = "Vec<ClosedSession>")]
-pub(crate) struct CloseSessions(pub CloseReason);
+pub(crate) struct CloseSessions {
+    pub reason: CloseReason,
+    /// Of this door alone.
+    pub only: Option<Protocol>,
+}
 
 /// Closes all sessions, ends the broadcast and then itself; the answer comes when the sessions are closed, or after 2 s.
 #[derive(Message)]
@@ -88,8 +92,9 @@ impl StreamSupervisor {
         self.idle_since = now;
     }
 
-    fn close_all(&mut self, reason: &CloseReason) -> ResponseFuture<Vec<ClosedSession>> {
-        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+    fn close_sessions(&mut self, reason: &CloseReason, only: Option<Protocol>) -> ResponseFuture<Vec<ClosedSession>> {
+        let meant = self.sessions.iter().filter(|(_, session)| only.is_none_or(|only| session.protocol == only));
+        let ids: Vec<SessionId> = meant.map(|(id, _)| *id).collect();
         let mut waiting = vec![];
         for id in ids {
             self.close_session(id, reason.clone());
@@ -115,9 +120,9 @@ impl StreamSupervisor {
 impl Handler<CloseSessions> for StreamSupervisor {
     type Result = ResponseFuture<Vec<ClosedSession>>;
 
-    fn handle(&mut self, CloseSessions(reason): CloseSessions, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, CloseSessions { reason, only }: CloseSessions, ctx: &mut Context<Self>) -> Self::Result {
         fault!("StreamSupervisor: CloseSessions");
-        let answer = self.close_all(&reason);
+        let answer = self.close_sessions(&reason, only);
         self.settle(ctx);
         answer
     }
@@ -128,7 +133,7 @@ impl Handler<Retire> for StreamSupervisor {
 
     fn handle(&mut self, Retire(reason): Retire, ctx: &mut Context<Self>) -> Self::Result {
         fault!("StreamSupervisor: Retire");
-        let answer = self.close_all(&reason);
+        let answer = self.close_sessions(&reason, None);
         // The next publisher is the next supervisor's.
         self.admission.clear();
         if self.broadcasting {

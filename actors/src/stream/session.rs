@@ -11,7 +11,7 @@ use weir_media::id::{Protocol, SessionId, Slot};
 use weir_media::protocol::Report as WorkerReport;
 
 use crate::connection::{EndSession, IngestConnection};
-use crate::ingest::CloseReason;
+use crate::ingest::{CloseReason, TransportStats};
 use crate::status::SessionDetail;
 
 /// An order to close.
@@ -36,6 +36,8 @@ pub(super) struct Session {
     pub bytes: u64,
     pub video_units: u64,
     pub audio_units: u64,
+    /// Told last by the wire task.
+    pub transport: Option<TransportStats>,
     /// Ordered by the tree.
     pub closing: Option<Closing>,
     /// Told by the wire task.
@@ -83,6 +85,7 @@ impl Session {
             decoded_frames: input.map(|input| input.decoded_frames),
             buffered_ms: input.and_then(|input| input.buffered_ms),
             gop_ms: input.and_then(|input| input.gop_ms),
+            transport: self.transport,
         }
     }
 }

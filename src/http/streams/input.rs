@@ -13,7 +13,8 @@ const MAX_NAME: usize = 255;
 const MAX_URI: usize = 4096;
 const MAX_ENTITY_DATA: usize = 4096;
 const DVR_SECONDS: std::ops::RangeInclusive<i64> = 30..=14_400;
-const PASSPHRASE_LENGTH: std::ops::RangeInclusive<usize> = 10..=80;
+/// What `SRTO_PASSPHRASE` takes; one character less than the documented API allows.
+const PASSPHRASE_LENGTH: std::ops::RangeInclusive<usize> = 10..=79;
 const PULL_SCHEMES: [&str; 6] = ["rtmp", "rtmps", "srt", "http", "https", "rtsp"];
 
 /// Writes the given fields over the present ones.

@@ -27,7 +27,7 @@ pub struct StreamView {
     pull: bool,
     /// Sources to pull from, separated by spaces.
     uri: Option<String>,
-    /// SRT encryption, 10 to 80 characters.
+    /// SRT encryption, 10 to 79 printable ASCII characters without spaces; another one closes the stream's SRT sessions.
     srt_passphrase: Option<String>,
     /// Record while live.
     auto_record: bool,
@@ -145,9 +145,9 @@ impl StreamView {
             stream_source_type: status.protocol.filter(|_| on).map(|protocol| protocol.source_type()),
             push_url: urls.push(id, Slot::Primary, &stream.token),
             backup_push_url: urls.push(id, Slot::Backup, &stream.token),
-            // These doors are not built yet.
-            push_url_srt: None,
-            backup_push_url_srt: None,
+            push_url_srt: urls.push_srt(id, Slot::Primary, &stream.token),
+            backup_push_url_srt: urls.push_srt(id, Slot::Backup, &stream.token),
+            // This door is not built yet.
             push_url_whip: None,
             token: stream.token.expose().to_owned(),
             created_at: timestamp(stream.created_at),

@@ -14,10 +14,10 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 use weir_media::rtmp::session::{Event, PublishRequest, RtmpError, Session};
 
 use super::publication::Publication;
-use super::{Host, RtmpLimits, shut_down};
+use super::{Host, RtmpLimits};
 use crate::ingest::preauth::Ticket;
 use crate::ingest::told::told;
-use crate::ingest::{Grant, Publish};
+use crate::ingest::{Grant, Publish, shut_down};
 use crate::token::Token;
 
 /// Most bytes of one read of a stranger.
