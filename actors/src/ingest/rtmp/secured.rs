@@ -1,6 +1,6 @@
 //! RTMPS: the TLS handshake of a stranger, and then the same conversation as without.
 //!
-//! A stranger costs no more here than at the plain door. One that says nothing has no TLS state at all, one that talks has a ration of
+//! A stranger costs about what it does at the plain door. One that says nothing has no TLS state at all, one that talks has a ration of
 //! bytes to finish the handshake with, and all of them have a deadline and their place at the gate.
 
 use std::io::{self, Error, ErrorKind, IoSlice};
@@ -18,7 +18,7 @@ use super::{Host, connection, shut_down};
 use crate::ingest::preauth::Ticket;
 
 /// Most bytes that a stranger may send to finish its handshake. Clients send 0.3 to 2 KiB; rustls alone would keep 64 KiB of each.
-const HANDSHAKE_BYTES: usize = 16 << 10;
+const HANDSHAKE_BYTES: usize = 8 << 10;
 
 /// First byte of an RTMP handshake: the protocol's version.
 const PLAIN_RTMP: u8 = 3;
