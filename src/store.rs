@@ -62,6 +62,17 @@ pub enum StoreError {
     Schema(#[from] sqlx::migrate::MigrateError),
 }
 
+/// What SQLite says when the disk has no room, or takes no writes: `SQLITE_FULL`, and `SQLITE_IOERR` with `_WRITE`, `_FSYNC`, `_SHMSIZE`.
+const DISK_FULL: [&str; 4] = ["13", "778", "1034", "4874"];
+
+impl StoreError {
+    /// Whether room on the disk would help.
+    pub fn is_disk_full(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| DISK_FULL.contains(&code.as_ref()))
+    }
+}
+
 /// The store; cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Store {

@@ -49,6 +49,9 @@ pub enum ApiError {
     /// The store failed.
     #[error("the store failed")]
     Store(StoreError),
+    /// The store has no room.
+    #[error("the disk of data.dir is full or takes no writes; nothing was changed")]
+    DiskFull(StoreError),
     /// As many follow journals as may.
     #[error("{0} connections follow journals already")]
     TooManyFollowers(usize),
@@ -61,6 +64,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::MaxActive(_) => Self::Invalid(FieldErrors::from([("active".into(), vec![error.to_string()])])),
+            error if error.is_disk_full() => Self::DiskFull(error),
             error => Self::Store(error),
         }
     }
@@ -78,6 +82,7 @@ impl ResponseError for ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) | Self::FeatureDisabled => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::DiskFull(_) => StatusCode::INSUFFICIENT_STORAGE,
             Self::TooManyFollowers(_) | Self::Tree(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -89,7 +94,7 @@ impl ResponseError for ApiError {
             Self::Invalid(errors) => response.json(json!({ "errors": errors })),
             Self::FeatureDisabled => response.json(json!({ "error": self.to_string() })),
             _ => {
-                if let Self::Store(error) = self {
+                if let Self::Store(error) | Self::DiskFull(error) = self {
                     tracing::error!(%error, "request failed");
                 }
                 match self {

@@ -264,3 +264,28 @@ async fn listing_never_returns_an_id_sqlite_cannot_hold() {
     assert!(store.page(u64::MAX, 25).await.unwrap().is_empty());
     std::fs::remove_dir_all(dir).unwrap();
 }
+
+#[tokio::test]
+async fn a_full_disk_is_known_as_such_and_answers_507() {
+    use actix_web::ResponseError;
+
+    let dir = testing::dir();
+    let store = Store::open(&dir).await.unwrap();
+    let mut connections = vec![];
+    for _ in 0..CONNECTIONS {
+        connections.push(store.pool.acquire().await.unwrap());
+    }
+    for connection in &mut connections {
+        // Less than there is means: as it is.
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut **connection).await.unwrap();
+    }
+    drop(connections);
+    let large = StreamFields { client_entity_data: Some("x".repeat(4096)), ..named("a") };
+    let error = store.create(&large).await.unwrap_err();
+    assert!(error.is_disk_full(), "{error:?}");
+    let answer = crate::http::error::ApiError::from(error);
+    assert_eq!(answer.status_code().as_u16(), 507);
+    assert!(answer.to_string().contains("disk"), "{answer}");
+    assert!(store.streams().await.unwrap().is_empty());
+    std::fs::remove_dir_all(dir).unwrap();
+}
