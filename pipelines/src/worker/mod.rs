@@ -27,6 +27,7 @@ mod encode;
 mod fade;
 mod gap;
 mod input;
+mod lateness;
 mod messages;
 mod mixer;
 mod outbox;

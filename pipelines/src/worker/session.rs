@@ -16,6 +16,7 @@ use weir_media::id::Slot;
 
 use super::anchor::Anchor;
 use super::audio_ring::{AudioRing, Sample, sample_number};
+use super::lateness::Lateness;
 use super::timeline::Timeline;
 
 /// Most decoded pictures waiting for their slot; a full queue holds the decoder.
@@ -25,8 +26,6 @@ const HYSTERESIS: i64 = 3_000_000;
 
 /// How long before it is heard sound must arrive, nanoseconds: packets, decoder, a slot.
 const SOUND_LEAD: i64 = 110_000_000;
-/// Time over which the least late sound is looked for, nanoseconds.
-const SOUND_WINDOW: i64 = 1_000_000_000;
 /// Largest delay that late sound can cause, nanoseconds.
 const LONGEST_LAG: i64 = 1_000_000_000;
 /// A picture that comes later than this after its slot does not count, nanoseconds.
@@ -84,8 +83,7 @@ pub struct Session<P> {
     pub content: bool,
     /// Times that it had none any more.
     pub underruns: u64,
-    /// End of the window and the least lateness of sound in it.
-    sound_lateness: Option<(i64, i64)>,
+    sound_lateness: Lateness,
     fed_video: Option<i64>,
     fed_audio: Option<i64>,
     /// Pictures decoded so far.
@@ -121,7 +119,7 @@ impl<P: Clone> Session<P> {
             given_at: None,
             shown_until: None,
             audio: AudioRing::default(),
-            sound_lateness: None,
+            sound_lateness: Lateness::default(),
             fed_video: None,
             fed_audio: None,
             decoded_pictures: 0,
@@ -145,6 +143,7 @@ impl<P: Clone> Session<P> {
             self.pictures.clear();
             self.audio.clear();
             self.tap.clear();
+            self.sound_lateness = Lateness::default();
             self.on_programme = false;
             self.shown_until = None;
             self.fed_audio = None;
@@ -152,23 +151,17 @@ impl<P: Clone> Session<P> {
         jumped
     }
 
-    /// An audio unit arrived. Some encoders send sound later than the pictures it belongs to; sound that never comes in time would
-    /// never be heard, so the input is then shown later by as much.
+    /// An audio unit arrived. Some encoders send sound later than the pictures it belongs to, or in bursts; sound that never comes in
+    /// time would never be heard, so the input is then shown later by as much.
     pub fn audio_arrived(&mut self, now: i64, pts: i64) {
         let Some(anchor) = &mut self.anchor else { return };
-        let lateness = now - anchor.wall(pts);
-        let (end, least) = self.sound_lateness.get_or_insert((now + SOUND_WINDOW, i64::MAX));
-        *least = lateness.min(*least);
-        if now < *end {
-            return;
-        }
+        let Some(late) = self.sound_lateness.arrived(now, now - anchor.wall(pts)) else { return };
         let allowed = self.delay + self.shift + self.trim - SOUND_LEAD;
-        let excess = (*least - allowed).min(self.least_delay + LONGEST_LAG - self.delay);
+        let excess = (late - allowed).min(self.least_delay + LONGEST_LAG - self.delay);
         if excess > 0 {
             self.delay += excess;
             anchor.phase_again();
         }
-        self.sound_lateness = None;
     }
 
     /// A video unit went to the decoder.
