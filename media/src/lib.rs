@@ -13,6 +13,7 @@
 //! pipeline, protocol  the seam to the media worker: trait and events, messages on its socket
 //! rtmp, flv           wire formats of RTMP push
 //! ts, srt             wire format of SRT push, and the names it publishes to
+//! sdp, rtp            wire formats of WHIP push
 //! package             CMAF chunks to LL-HLS and LL-DASH
 //! ```
 
@@ -29,6 +30,8 @@ pub mod package;
 pub mod pipeline;
 pub mod protocol;
 pub mod rtmp;
+pub mod rtp;
+pub mod sdp;
 pub mod srt;
 pub mod time;
 pub mod ts;

@@ -97,6 +97,11 @@ impl PictureReader {
         self.config.as_ref()
     }
 
+    /// Nothing comes out before the next keyframe.
+    pub fn waits_for_keyframe(&self) -> bool {
+        self.waiting
+    }
+
     /// A picture is missing here, or a part of one.
     pub fn hole(&mut self) {
         self.waiting = true;
