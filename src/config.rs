@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 pub use weir_media::protocol::H264Encoder;
 
-pub use self::doors::{Http, Rtmp, Srt, Tls, Whip};
+pub use self::doors::{Http, IceServer, Rtmp, Srt, Tls, Whip};
 pub use self::failover::Failover;
 pub use self::fault::{Fault, Faults};
 pub use self::load::{load, load_from};

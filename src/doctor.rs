@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -86,6 +86,7 @@ pub fn examine(config: Result<Config, Faults>) -> Vec<Finding> {
     for (door, files) in config.tls_doors() {
         findings.extend(certificate(door, &files, clock::wall()));
     }
+    findings.push(media_ports(config.whip.udp_ports));
     findings.push(data_dir(&config.data.dir));
     findings.push(wall_clock(clock::wall()));
     findings
@@ -147,6 +148,13 @@ fn certificate(door: &str, files: &Files, now: SystemTime) -> Vec<Finding> {
     }
     let grade = if pair.holds(now) { Grade::Warn } else { Grade::Fail };
     notes.into_iter().map(|note| Finding::new(grade, "tls", note)).collect()
+}
+
+/// Each WHIP session takes one.
+fn media_ports((first, last): (u16, u16)) -> Finding {
+    let free = (first..=last).filter(|port| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok()).count();
+    let text = format!("whip.udp_ports = [{first}, {last}]: {free} of {} are free", usize::from(last - first) + 1);
+    Finding::new(if free == 0 { Grade::Fail } else { Grade::Ok }, "port", text)
 }
 
 /// Writes to the directory, or to the nearest parent where it would be made.

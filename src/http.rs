@@ -17,6 +17,7 @@ pub mod quality_sets;
 pub mod streams;
 mod trace;
 pub mod urls;
+pub mod whip;
 
 use std::sync::Arc;
 
@@ -117,6 +118,7 @@ pub fn routes(api: Api, shelf: web::Data<Shelf>) -> impl FnOnce(&mut ServiceConf
             .service(resource("/openapi.json", "GET").route(web::get().to(openapi::openapi)))
             .service(streaming())
             .service(operations())
+            .configure(whip::configure)
             .default_service(web::to(nothing_here));
     }
 }

@@ -21,6 +21,7 @@ use weir_actors::control::{Drain, Stop};
 use weir_actors::heartbeat::Heartbeat;
 use weir_actors::ingest::rtmp::{self, RtmpDoor, RtmpLimits};
 use weir_actors::ingest::srt;
+use weir_actors::ingest::whip::{Whip, WhipSettings};
 use weir_actors::status::StatusBoard;
 use weir_actors::supervise::ExitReason;
 use weir_media::pipeline::{OutputSink, PipelineFactory};
@@ -166,15 +167,23 @@ pub async fn run(
     };
     doors.extend(srt_port.map(|port| srt_door(port, media.clone())));
     let streams = control::specs(&store, &config).await?;
-    let (root, mut end) =
-        weir_actors::start(tree_config(&config), factory, outbox.clone(), board.clone(), admission, streams, doors);
+    let (root, mut end) = weir_actors::start(
+        tree_config(&config),
+        factory,
+        outbox.clone(),
+        board.clone(),
+        admission.clone(),
+        streams,
+        doors,
+    );
     let heartbeat = Heartbeat::start();
     media.spawn(heartbeat.clone().watch());
+    let whip = Whip::new(whip_settings(&config), root.clone().recipient(), admission, media.clone());
     let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, Arc::new(root.clone()), heartbeat);
 
     let readiness = api.readiness.clone();
     let watches: Vec<_> = https_pair.into_iter().chain(rtmps_pair).map(|pair| media.spawn(pair.run())).collect();
-    let (server, running) = listen(http_socket, https_socket, api, shelf.clone(), media)?;
+    let (server, running) = listen(http_socket, https_socket, api, whip, shelf.clone(), media)?;
     readiness.ready();
     announce(&config, &key);
 
@@ -267,6 +276,11 @@ fn pair(door: &'static str, tls: &config::Tls) -> Result<Option<Watch>, ServeErr
     opened.transpose().map_err(|source| ServeError::Certificate { door, source })
 }
 
+fn whip_settings(config: &Config) -> WhipSettings {
+    let public_ip = config.whip.public_ip.as_deref().and_then(|ip| ip.parse().ok());
+    WhipSettings { udp_ports: config.whip.udp_ports, public_ip }
+}
+
 fn rtmp_limits(config: &Config, descriptors: u64) -> RtmpLimits {
     RtmpLimits {
         preauth_per_address: config.limits.preauth_per_address as usize,
@@ -303,6 +317,7 @@ fn listen(
     plain: Option<TcpListener>,
     secured: Option<(TcpListener, rustls::ServerConfig)>,
     api: Api,
+    whip: Whip,
     shelf: Arc<Shelf>,
     media: Handle,
 ) -> Result<Running, ServeError> {
@@ -310,6 +325,7 @@ fn listen(
     let mut server = HttpServer::new(move || {
         App::new()
             .app_data(media.clone())
+            .app_data(web::Data::new(whip.clone()))
             .configure(http::routes(api.clone(), shelf.clone()))
             .wrap(from_fn(http::guard_plain))
             .wrap(from_fn(http::trace))

@@ -10,6 +10,7 @@ pub mod rtmp;
 pub mod srt;
 pub mod told;
 pub mod transport;
+pub mod whip;
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -243,7 +243,7 @@ mod tests {
         let seqs = |before, limit| ledger.page(before, limit).iter().map(|entry| entry.seq).collect::<Vec<_>>();
         assert_eq!(seqs(None, 3), [10, 9, 8]);
         assert_eq!(seqs(Some(8), 2), [7, 6]);
-        assert_eq!(seqs(Some(1), 2), []);
+        assert_eq!(seqs(Some(1), 2), [0u64; 0]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Listen, Network, value};
+use super::{Listen, Network, Secret, value};
 use crate::tls::files::Files;
 
 /// `[http]`.
@@ -82,6 +82,45 @@ pub struct Whip {
     /// How browsers reach the signalling; `http.public_url` when not set.
     #[serde(with = "value::optional_text")]
     pub public_url: Option<String>,
+    /// STUN and TURN servers that clients are told to use.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// A STUN or TURN server, as clients are told of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IceServer {
+    /// `stun:host:port`, `turn:host:port` or `turns:host:port`.
+    pub url: String,
+    /// Of a TURN server.
+    #[serde(default)]
+    pub username: String,
+    /// What every client gets to see with it.
+    #[serde(default, with = "value::optional_secret")]
+    pub credential: Option<Secret>,
+}
+
+impl IceServer {
+    /// Whether it can be told in a header: a URL of the right kind, and no character that would end a quoted text.
+    pub fn is_tellable(&self) -> bool {
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\<>".contains(&b));
+        let credential = self.credential.as_ref().map(Secret::expose).unwrap_or_default();
+        let known = ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| self.url.starts_with(scheme));
+        known && plain(&self.url) && plain(&self.username) && plain(credential)
+    }
+
+    /// The `Link` header of RFC 9725, 4.6.
+    pub fn link(&self) -> String {
+        let mut link = format!("<{}>; rel=\"ice-server\"", self.url);
+        if let Some(credential) = &self.credential {
+            link += &format!(
+                "; username=\"{}\"; credential=\"{}\"; credential-type=\"password\"",
+                self.username,
+                credential.expose()
+            );
+        }
+        link
+    }
 }
 
 const fn at(address: Ipv4Addr, port: u16) -> Listen {
@@ -113,6 +152,6 @@ impl Default for Srt {
 
 impl Default for Whip {
     fn default() -> Self {
-        Self { udp_ports: (50_000, 50_100), public_ip: None, public_url: None }
+        Self { udp_ports: (50_000, 50_100), public_ip: None, public_url: None, ice_servers: Vec::new() }
     }
 }

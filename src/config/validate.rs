@@ -54,6 +54,10 @@ impl Config {
         }
         let (first, last) = self.whip.udp_ports;
         check.that(1024 <= first && first <= last, "whip.udp_ports", "wants [first, last] with 1024 <= first <= last");
+        for (index, server) in self.whip.ice_servers.iter().enumerate() {
+            let key = format!("whip.ice_servers[{index}]");
+            check.that(server.is_tellable(), &key, "wants a stun: or turn: URL, and no quotes, brackets or spaces");
+        }
         for (index, endpoint) in self.webhooks.endpoints.iter().enumerate() {
             check.url(&format!("webhooks.endpoints[{index}].url"), Some(&endpoint.url), &["https", "http"]);
         }

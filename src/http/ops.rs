@@ -146,7 +146,8 @@ fn summary(api: &Api, stream: &Stream) -> Value {
 /// lacks for its return. `alignment`: `state` (`idle`, `searching`, `candidate`, `locked`, `lost`), and by how much later the backup's
 /// programme arrives. A slot's `state`: `absent`, `silent`, `undecoded`, `received` or `decoding`.
 /// A session's `transport` is what its connection knows of itself (by SRT: `rtt_ms`, the negotiated `latency_ms`, `packets_received`, `_lost`,
-/// `_retransmitted`, `_dropped`, `_undecrypted`, `continuity_errors`), else null. `push_url_rtmps` and
+/// `_retransmitted`, `_dropped`, `_undecrypted`, `continuity_errors`; by WHIP: `packets_received`, `_lost`, `_dropped`,
+/// `keyframe_requests`), else null. `push_url_rtmps` and
 /// `backup_push_url_rtmps`: where encoders push by RTMPS; null while that door is shut.
 #[utoipa::path(get, path = "/ops/streams/{id}", tag = "operations", params(("id" = u64, Path, description = "Stream")),
     responses((status = 200, body = Object), (status = 404, description = "No such stream")))]

@@ -23,6 +23,7 @@ pub struct Urls {
     rtmp: Option<String>,
     rtmps: Option<String>,
     srt: Option<String>,
+    whip: String,
     client_id: u64,
 }
 
@@ -42,8 +43,10 @@ impl Urls {
         let http =
             named.map_or_else(|| format!("{}://{authority}", if secure { "https" } else { "http" }), |url| base(url));
         let Config { rtmp, rtmps, srt, .. } = config;
+        let whip = config.whip.public_url.as_deref().map_or_else(|| http.clone(), base);
         Self {
             http,
+            whip,
             rtmp: door("rtmp", RTMP_PORT, rtmp.listen, rtmp.public_url.as_deref(), authority),
             rtmps: door("rtmps", RTMPS_PORT, rtmps.listen, rtmps.public_url.as_deref(), authority),
             srt: door("srt", NO_PORT, srt.listen, srt.public_url.as_deref(), authority),
@@ -70,6 +73,11 @@ impl Urls {
             let separator = if srt.contains('?') { '&' } else { '?' };
             format!("{srt}{separator}streamid={}#{}", point(id, slot), token.expose())
         })
+    }
+
+    /// Where an encoder pushes by WHIP; there is no backup ingest.
+    pub fn push_whip(&self, id: StreamId, token: &Token) -> String {
+        format!("{}/{id}_{}/whip", self.whip, token.expose())
     }
 
     /// The player page.

@@ -21,4 +21,6 @@ pub struct TransportStats {
     pub packets_undecrypted: Option<u64>,
     /// Holes in the counters of the transport stream.
     pub continuity_errors: Option<u64>,
+    /// Keyframes that were asked for (WHIP).
+    pub keyframe_requests: Option<u64>,
 }

@@ -147,8 +147,7 @@ impl StreamView {
             backup_push_url: urls.push(id, Slot::Backup, &stream.token),
             push_url_srt: urls.push_srt(id, Slot::Primary, &stream.token),
             backup_push_url_srt: urls.push_srt(id, Slot::Backup, &stream.token),
-            // This door is not built yet.
-            push_url_whip: None,
+            push_url_whip: Some(urls.push_whip(id, &stream.token)),
             token: stream.token.expose().to_owned(),
             created_at: timestamp(stream.created_at),
             // The tree knows this run, the store all runs; either may be a moment behind.

@@ -183,6 +183,7 @@ impl Publication {
                     packets_dropped: Some(found.dropped),
                     packets_undecrypted: Some(found.undecrypted),
                     continuity_errors: Some(stats.continuity_errors),
+                    ..TransportStats::default()
                 })?;
             }
         }
