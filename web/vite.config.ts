@@ -12,6 +12,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // dash.js is one chunk of 800 kB, loaded only by who asks for DASH.
     chunkSizeWarningLimit: 1000,
-    rolldownOptions: { input: { player: 'player.html' } },
+    rolldownOptions: { input: { player: 'player.html', publish: 'publish.html' } },
   },
 });

@@ -1,11 +1,12 @@
-//! The player page at `/streams/{client}_{id}` and the files it loads, `/assets/*`.
+//! The player page at `/streams/{client}_{id}`, the page to go live from at `/publish/{client}_{id}`, and the files they load, `/assets/*`.
 //!
-//! Both come out of the binary (`web/dist`, built by `make web`). The page is the same for every stream: its script reads the
+//! All come out of the binary (`web/dist`, built by `make web`). A page is the same for every stream: its script reads the
 //! numbers from the path and asks for the manifests itself, so a stream that does not exist yet still has its page, and the
-//! page tells nothing about which streams exist. File names below `/assets/` hold a hash of the content, so they are cached for
+//! page tells nothing about which streams exist. A push token may stand behind the `#` of the other's URL, which browsers never send. File names below `/assets/` hold a hash of the content, so they are cached for
 //! good; the page names them and is revalidated each time.
 //!
-//! The page may be framed anywhere (it is the `iframe_url` of the API), loads from its own origin only and runs no inline code.
+//! The player may be framed anywhere (it is the `iframe_url` of the API), the other page nowhere. Both load from their own origin only and run
+//! no inline code.
 
 use std::{
     collections::HashMap,
@@ -26,7 +27,10 @@ use super::gzip::accepts_gzip;
 
 const POLICY: &str = "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; connect-src 'self'; \
                       object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors *";
-const PAGE: &str = "player.html";
+const UNFRAMED_POLICY: &str =
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const PLAYER: &str = "player.html";
+const PUBLISH: &str = "publish.html";
 
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
@@ -74,21 +78,30 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
     LazyLock::force(&FILES);
     cfg.service(
         web::resource(r"/streams/{client:\d{1,20}}_{id:\d{1,20}}")
-            .route(web::get().to(page))
-            .route(web::head().to(page)),
+            .route(web::get().to(player))
+            .route(web::head().to(player)),
+    )
+    .service(
+        web::resource(r"/publish/{client:\d{1,20}}_{id:\d{1,20}}")
+            .route(web::get().to(publish))
+            .route(web::head().to(publish)),
     )
     .service(web::resource("/assets/{name}").route(web::get().to(asset)).route(web::head().to(asset)));
 }
 
-async fn page(request: HttpRequest) -> HttpResponse {
-    answer(&request, PAGE, "no-cache")
+async fn player(request: HttpRequest) -> HttpResponse {
+    answer(&request, PLAYER, "no-cache", POLICY)
+}
+
+async fn publish(request: HttpRequest) -> HttpResponse {
+    answer(&request, PUBLISH, "no-cache", UNFRAMED_POLICY)
 }
 
 async fn asset(request: HttpRequest, name: web::Path<String>) -> HttpResponse {
-    answer(&request, &format!("assets/{name}"), "public, max-age=31536000, immutable")
+    answer(&request, &format!("assets/{name}"), "public, max-age=31536000, immutable", POLICY)
 }
 
-fn answer(request: &HttpRequest, name: &str, cache: &'static str) -> HttpResponse {
+fn answer(request: &HttpRequest, name: &str, cache: &'static str, policy: &'static str) -> HttpResponse {
     let Some(file) = FILES.get(name) else {
         return HttpResponse::NotFound().insert_header((header::CACHE_CONTROL, "no-store")).finish();
     };
@@ -98,7 +111,7 @@ fn answer(request: &HttpRequest, name: &str, cache: &'static str) -> HttpRespons
         .insert_header((header::ETAG, file.etag.to_string()))
         .insert_header((header::VARY, "Accept-Encoding"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((header::CONTENT_SECURITY_POLICY, policy))
         .insert_header((header::REFERRER_POLICY, "no-referrer"));
     if held(request, &file.etag) {
         return response.finish();
@@ -153,6 +166,15 @@ mod tests {
         assert_eq!(value(&response, header::CACHE_CONTROL), "no-cache");
         let policy = value(&response, header::CONTENT_SECURITY_POLICY);
         assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors *"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+
+    #[actix_web::test]
+    async fn the_page_to_go_live_from_may_not_be_framed() {
+        let response = get("/publish/1_7", &[]).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let policy = value(&response, header::CONTENT_SECURITY_POLICY);
+        assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
     }
 
