@@ -31,7 +31,9 @@ import http_rules
 import output
 import pairs
 import play
+import refusals
 import soak
+import srt_loss
 import writes
 from report import KEPT, Failed, Result, commit, table
 from server import binary
@@ -69,14 +71,17 @@ LINES = {
     "demo_failover": failover.demo_failover,
     "alignment": alignment.alignment,
     "doors": doors.doors,
+    "refusals": refusals.refusals,
     "frozen": frozen.frozen,
     "pairs": pairs.pairs,
+    "srt_loss": srt_loss.srt_loss,
+    "srt_hostile": srt_loss.srt_hostile,
     "http_rules": http_rules.http_rules,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
 SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "half_open", "mutated", "chaos_checker", "failover_checker",
-         "failover", "fuzz", "doors", "frozen", "http_rules"]
+         "failover", "fuzz", "doors", "refusals", "frozen", "srt_hostile", "http_rules"]
 
 
 def run(name, short, on):

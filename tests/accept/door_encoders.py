@@ -19,7 +19,7 @@ from server import stop
 
 HERE = pathlib.Path(__file__).parent
 # All that the server has, HTTPS beside them.
-DOORS = ("rtmp", "rtmps")
+DOORS = ("rtmp", "rtmps", "srt")
 OPEN = (*DOORS[1:], "https")
 
 
@@ -120,7 +120,7 @@ def ffmpeg_srt_hevc(to, programme):
 
 def srt_live_transmit(path_of):
     def command(to, programme):
-        return [ffmpeg("-re", "-stream_loop", -1, "-i", path_of(programme), "-c", "copy", "-f", "mpegts", "pipe:1"),
+        return [ffmpeg("-re", "-stream_loop", -1, "-i", path_of(programme), "-c", "copy", "-flush_packets", 1, "-f", "mpegts", "pipe:1"),
                 ["srt-live-transmit", "-a:no", "-chunk:1316", "file://con", to.location]]
     return command
 
@@ -228,6 +228,10 @@ class Push:
         """Its exit code, and seconds from its start; `Failed` when it still runs."""
         wait_until(f"end of {self.client.name}", limit, lambda: self.wire.poll() is not None, every=0.01)
         return self.wire.returncode, time.monotonic() - self.began
+
+    def refused(self):
+        """Whether it has ended by an error. srt-live-transmit has one exit code only, but says so."""
+        return not self.runs() and (self.wire.returncode != 0 or "REJECT" in self.words())
 
     def runs(self):
         return self.wire.poll() is None

@@ -10,12 +10,13 @@ import statistics
 import subprocess
 
 import hls
-from failover_reading import Sound, pictures, step_faults
+from failover_reading import Sound, pictures, silences, step_faults
 from failover_sources import FLASH_EVERY, Encoded
 from report import Failed
 
 SETTLED = 1.0  # seconds of a recording's begin that are not judged: a door joins at a keyframe, a browser's rate rises from nothing
 SYNC_LIMIT = 0.040  # seconds
+SILENT = 0.050  # seconds of holes in the sound
 APART = 0.010  # seconds by which two beeps may be more or less apart than they were sent
 
 
@@ -83,12 +84,13 @@ class Seen:
     shown: list  # failover_reading.Picture
     beeps: list  # seconds
     flashes: list  # seconds
+    silences: list  # (begin, length) in seconds; the programme has none
 
     @classmethod
     def read(cls, video, audio):
-        shown = pictures(video)
+        shown, sound = pictures(video), Sound(audio)
         flashes = [now.at for before, now in zip(shown, shown[1:]) if now.white and not before.white]
-        return cls(shown, Sound(audio).beeps, flashes)
+        return cls(shown, sound.beeps, flashes, silences(sound.samples, origin=sound.origin))
 
     @property
     def judged(self):
@@ -125,6 +127,9 @@ class Seen:
         if not apart:
             faults.append(f"{len(self.beeps)} beeps")
         faults += [f"beeps {gap:.3f} s apart" for gap in apart if abs(gap - FLASH_EVERY) > APART]
+        holes = [seconds for begin, seconds in self.silences if begin >= judged[0].at]
+        if sum(holes) > SILENT:
+            faults.append(f"{len(holes)} holes in the sound, {sum(holes):.2f} s")
         if in_step:
             offsets = [min((beep - flash for beep in self.beeps), key=abs, default=9) - source.own_offset for flash in self.flashes]
             whole = [offset for offset in offsets if abs(offset) < FLASH_EVERY / 2 - 0.2]

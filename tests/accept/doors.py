@@ -20,21 +20,11 @@ PUSHES = [
     (encoders.LIBRTMP, None),
     (encoders.FFMPEG_RTMPS, None),
     (encoders.RTMP2SINK_TLS, None),
-    (encoders.FFMPEG_SRT, None),
-    (encoders.FFMPEG_SRT_ACCESS, None),
-    (encoders.FFMPEG_SRT, 16),
-    (encoders.FFMPEG_SRT, 32),
-    (encoders.FFMPEG_SRT_HEVC, None),
-    (encoders.TRANSMIT, None),
-    (encoders.TRANSMIT, 24),
-    (encoders.TRANSMIT_HEVC, None),
     (encoders.CHROMIUM, None),
     (encoders.AIORTC, None),
 ]
 SHORT_PUSHES = [
     (encoders.RTMP2SINK_TLS, None),
-    (encoders.FFMPEG_SRT, 32),
-    (encoders.TRANSMIT_HEVC, None),
     (encoders.AIORTC, None),
 ]
 SOURCE_TYPES = {"rtmp": "rtmp", "rtmps": "rtmp", "srt": "srt", "whip": "webrtc"}
