@@ -63,6 +63,8 @@ impl RateWatch {
 pub struct RateCap {
     /// Decoding time of the first picture of the second, nanoseconds.
     begin: Option<i64>,
+    /// Of the latest.
+    last: i64,
     pictures: u32,
 }
 
@@ -71,9 +73,10 @@ impl RateCap {
     /// begin another one.
     pub fn admits(&mut self, dts: i64) -> bool {
         const SECOND: i64 = 1_000_000_000;
-        if self.begin.is_none_or(|begin| !(begin..begin.saturating_add(SECOND)).contains(&dts)) {
+        if self.begin.is_none_or(|begin| dts < self.last || dts >= begin.saturating_add(SECOND)) {
             (self.begin, self.pictures) = (Some(dts), 0);
         }
+        self.last = dts;
         self.pictures += 1;
         // One more fits by rounding.
         self.pictures <= MAX_FRAME_RATE + 1
