@@ -102,8 +102,8 @@ struct State {
     base: u64,
     /// Sequence number the reader takes next.
     cursor: u64,
-    /// Sequence numbers and decoding times (nanoseconds) of the video keyframes' items that a new reader may start at, oldest first.
-    keys: VecDeque<(u64, i64)>,
+    /// Where a new reader may start, oldest first.
+    keys: VecDeque<Key>,
     bytes: usize,
     /// After an overflow: nothing goes in until a video keyframe does.
     awaiting_keyframe: bool,
@@ -113,6 +113,17 @@ struct State {
     closed: bool,
     waker: Option<Waker>,
     stats: FeedStats,
+}
+
+/// A video keyframe's item.
+struct Key {
+    /// Its sequence number.
+    at: u64,
+    /// Its decoding time, nanoseconds.
+    dts: i64,
+    /// What it and what follows are decoded by.
+    video: Option<VideoConfig>,
+    audio: Option<AudioConfig>,
 }
 
 impl Feed {
@@ -146,12 +157,14 @@ impl Feed {
             state.keys.pop_front();
         }
         state.cursor = state.start();
-        // Configurations that lie between the keyframe and now are read again in order; the preamble may repeat one.
-        state.preamble = [state.video.clone().map(TrackConfig::Video), state.audio.clone().map(TrackConfig::Audio)]
-            .into_iter()
-            .flatten()
-            .map(FeedItem::Config)
-            .collect();
+        // Configurations that lie between the keyframe and now are read again in order, so it begins with the keyframe's own: what is older
+        // than a change of codec would be another codec's to who has only the latest.
+        let (video, audio) = match state.keys.front() {
+            Some(key) => (key.video.clone(), key.audio.clone()),
+            None => (state.video.clone(), state.audio.clone()),
+        };
+        let configs = [video.map(TrackConfig::Video), audio.map(TrackConfig::Audio)];
+        state.preamble = configs.into_iter().flatten().map(FeedItem::Config).collect();
         if let Some(waker) = state.waker.take() {
             waker.wake();
         }
@@ -276,7 +289,7 @@ impl State {
 
     /// Sequence number of the first item that a new reader gets.
     fn start(&self) -> u64 {
-        self.keys.front().map_or(self.base, |(at, _)| *at)
+        self.keys.front().map_or(self.base, |key| key.at)
     }
 
     /// Bytes of the units from item `at` on.
@@ -289,11 +302,12 @@ impl State {
     fn note_video(&mut self, dts: i64, key: bool) {
         let history = i64::try_from(self.limits.history.as_nanos()).unwrap_or(i64::MAX);
         // A source's clock that went back begins another timeline.
-        self.keys.retain(|(_, at)| *at <= dts || !key);
+        self.keys.retain(|earlier| earlier.dts <= dts || !key);
         if key {
-            self.keys.push_back((self.base + self.items.len() as u64, dts));
+            let (video, audio) = (self.video.clone(), self.audio.clone());
+            self.keys.push_back(Key { at: self.base + self.items.len() as u64, dts, video, audio });
         }
-        while self.keys.get(1).is_some_and(|(_, at)| *at <= dts.saturating_sub(history)) {
+        while self.keys.get(1).is_some_and(|second| second.dts <= dts.saturating_sub(history)) {
             self.keys.pop_front();
         }
     }
@@ -322,7 +336,7 @@ impl State {
             self.forget_first();
         }
         let base = self.base;
-        self.keys.retain(|(at, _)| *at >= base);
+        self.keys.retain(|key| key.at >= base);
         !self.full(more)
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::codec::VideoCodec;
 use crate::time::Timestamp;
 use bytes::Bytes;
 
@@ -43,6 +44,43 @@ fn a_new_reader_of_a_delayed_output_starts_as_far_back_as_it_runs_behind() {
         assert!(from % 4 == 0 && (from == 0 || (ms - 13..=ms - 10).contains(&from)), "{from} of {ms}");
     }
     assert!(feed.lock().items.len() <= 14);
+}
+
+#[test]
+fn a_new_reader_begins_with_the_configuration_of_the_keyframe_it_starts_at() {
+    let limits = Limits { history: Duration::from_millis(10), ..Limits::default() };
+    let (feed, mut writer) = Feed::new(limits);
+    let config = |codec| VideoConfig {
+        codec,
+        decoder_config: Bytes::new(),
+        width: 320,
+        height: 180,
+        pixel_aspect: (1, 1),
+        frame_rate: None,
+    };
+    let read = || {
+        let (mut reader, mut seen) = (feed.reader(), vec![]);
+        while let Poll::Ready(Some(item)) = reader.poll_next(&mut Context::from_waker(Waker::noop())) {
+            seen.push(match item {
+                FeedItem::Config(TrackConfig::Video(config)) => format!("{:?}", config.codec),
+                FeedItem::Config(TrackConfig::Audio(_)) => unreachable!(),
+                FeedItem::Unit(unit) => (unit.pts.as_nanos() / 1_000_000).to_string(),
+            });
+        }
+        seen.join(" ")
+    };
+    writer.config(TrackConfig::Video(config(VideoCodec::H264)));
+    for ms in 0..4 {
+        writer.push(unit(Track::Video, ms == 0, ms));
+    }
+    writer.config(TrackConfig::Video(config(VideoCodec::Hevc)));
+    assert_eq!(read(), "H264 0 1 2 3 Hevc");
+    writer.push(unit(Track::Video, true, 4));
+    assert_eq!(read(), "H264 0 1 2 3 Hevc 4");
+    for ms in 5..20 {
+        writer.push(unit(Track::Video, ms % 4 == 0, ms));
+    }
+    assert_eq!(read(), "Hevc 8 9 10 11 12 13 14 15 16 17 18 19");
 }
 
 #[test]
