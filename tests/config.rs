@@ -242,6 +242,16 @@ fn a_failover_delay_has_the_bounds_of_the_media() {
 }
 
 #[test]
+fn a_workers_delay_stays_below_what_counts_as_hung() {
+    for inside in ["0s", "1s"] {
+        load(&format!("worker.delay = \"{inside}\"")).unwrap();
+    }
+    for outside in ["1001ms", "10s"] {
+        assert_eq!(faults(load(&format!("worker.delay = \"{outside}\""))), ["worker.delay"], "{outside}");
+    }
+}
+
+#[test]
 fn what_is_not_built_says_so() {
     assert_eq!(Config::default().not_built(), Vec::<String>::new());
     let mut config = Config::default();

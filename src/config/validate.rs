@@ -11,6 +11,9 @@ use super::{Config, Fault, Listen, QualitySet, Tls};
 /// x264's speed presets, fastest first.
 const PRESETS: [&str; 9] =
     ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"];
+/// Longest delay in mode `freeze`. A worker whose first picture comes out 2 s after it was decoded counts as hung; who wants more delay wants
+/// mode `hitless`, which is known there.
+const LONGEST_WORKER_DELAY: Duration = Duration::from_secs(1);
 /// Shortest API key that is taken.
 const MIN_API_KEY: usize = 8;
 
@@ -72,7 +75,7 @@ impl Config {
         check.within("limits.connect_every", self.limits.connect_every, ms(100), s(3600));
         check.within("pull.retry_every", self.pull.retry_every, ms(500), s(3600));
         check.within("pull.give_up", self.pull.give_up, s(10), s(7 * 24 * 3600));
-        check.within("worker.delay", self.worker.delay, ms(0), s(10));
+        check.within("worker.delay", self.worker.delay, ms(0), LONGEST_WORKER_DELAY);
     }
 
     fn numbers(&self, check: &mut Check) {
