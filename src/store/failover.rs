@@ -31,6 +31,15 @@ pub struct FailoverSettings {
 }
 
 impl FailoverSettings {
+    /// What is kept of a stream. What cannot be read costs that stream its choices, and no other stream anything: without all streams the
+    /// server cannot start.
+    pub(super) fn read(id: StreamId, json: &str) -> Self {
+        serde_json::from_str(json).unwrap_or_else(|error| {
+            tracing::error!(stream = %id, %error, "the stream's failover settings cannot be read; it has the server's");
+            Self::default()
+        })
+    }
+
     /// What a broadcast gets that begins now.
     pub fn over(&self, server: FailoverSpec) -> FailoverSpec {
         FailoverSpec {
@@ -42,14 +51,6 @@ impl FailoverSettings {
                 self.trim_backup_ms.unwrap_or(server.trim_ms[1]),
             ],
         }
-    }
-}
-
-impl TryFrom<String> for FailoverSettings {
-    type Error = serde_json::Error;
-
-    fn try_from(json: String) -> Result<Self, Self::Error> {
-        serde_json::from_str(&json)
     }
 }
 

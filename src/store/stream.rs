@@ -142,8 +142,7 @@ pub(super) struct Row {
     id: i64,
     #[sqlx(flatten)]
     fields: StreamFields,
-    #[sqlx(try_from = "String")]
-    failover: FailoverSettings,
+    failover: String,
     token: String,
     created_at: i64,
     started_at_primary: Option<i64>,
@@ -156,7 +155,7 @@ impl From<Row> for Stream {
         Self {
             id: StreamId(row.id as u64),
             fields: row.fields,
-            failover: row.failover,
+            failover: FailoverSettings::read(StreamId(row.id as u64), &row.failover),
             token: Token::new(row.token),
             created_at: time(row.created_at),
             started_at_primary: row.started_at_primary.map(time),

@@ -95,6 +95,28 @@ async fn a_database_of_every_earlier_schema_opens_and_keeps_its_streams() {
 }
 
 #[tokio::test]
+async fn failover_settings_that_cannot_be_read_cost_one_stream_its_choices_alone() {
+    let dir = testing::dir();
+    let store = Store::open(&dir).await.unwrap();
+    let (good, bad) = (store.create(&named("a")).await.unwrap(), store.create(&named("b")).await.unwrap());
+    let choice = FailoverSettings { mode: Some(Mode::Hitless), ..FailoverSettings::default() };
+    for id in [good.id, bad.id] {
+        let choose = |failover: &mut FailoverSettings| {
+            *failover = choice;
+            Ok::<_, ()>(())
+        };
+        store.edit_failover(id, choose).await.unwrap().unwrap().unwrap();
+    }
+    for damage in ["", "{\"mode\":", "{\"mode\":\"sideways\"}", "7"] {
+        let write = sqlx::query("UPDATE streams SET failover = ? WHERE id = ?").bind(damage).bind(bad.id.0 as i64);
+        write.execute(&store.pool).await.unwrap();
+        let kept: Vec<_> = store.page(0, 10).await.unwrap().into_iter().map(|stream| stream.failover).collect();
+        assert_eq!(kept, [choice, FailoverSettings::default()], "{damage:?}");
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test]
 async fn an_id_is_never_given_again() {
     let dir = testing::dir();
     let store = Store::open(&dir).await.unwrap();
