@@ -151,6 +151,8 @@ pub struct StreamDetail {
     pub state: String,
     /// The slot on air by the law; null holds the last picture, or there is no broadcast.
     pub on_air: Option<Slot>,
+    /// The slot that an operator chose, until it is lost or the choice is taken back; null leaves it to the rules.
+    pub chosen: Option<Slot>,
     /// The slot whose pictures the output carries now; differs from `on_air` during a cover or a delay.
     pub shown: Option<Slot>,
     /// Seconds of steady media that primary still lacks for its return, while it waits for it.
@@ -182,6 +184,7 @@ impl StreamDetail {
             id,
             state: state.to_owned(),
             on_air: None,
+            chosen: None,
             shown: None,
             hold_remaining_s: None,
             mode: failover.mode,

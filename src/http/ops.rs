@@ -141,8 +141,8 @@ fn summary(api: &Api, stream: &Stream) -> Value {
 
 /// One stream: what is on air and what is shown, its slots and publishers, its failover, its worker and output, its latest journal.
 ///
-/// `on_air` is the slot by the law, `shown` the one whose pictures the output carries now; both are `primary`, `backup` or null. `mode`,
-/// `standby`, `delay_ms` and `trim_ms` are the running broadcast's, else the next one's. `hold_remaining_s`: steady media that the primary
+/// `on_air` is the slot by the law, `chosen` an operator's choice while it holds, `shown` the one whose pictures the output carries now; all
+/// are `primary`, `backup` or null. `mode`, `standby`, `delay_ms` and `trim_ms` are the running broadcast's, else the next one's. `hold_remaining_s`: steady media that the primary
 /// lacks for its return. `alignment`: `state` (`idle`, `searching`, `candidate`, `locked`, `lost`), and by how much later the backup's
 /// programme arrives. A slot's `state`: `absent`, `silent`, `undecoded`, `received` or `decoding`.
 /// A session's `transport` is what its connection knows of itself (by SRT: `rtt_ms`, the negotiated `latency_ms`, `packets_received`, `_lost`,

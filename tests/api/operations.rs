@@ -119,7 +119,7 @@ fn a_stream_tells_its_failover_before_anything_is_pushed() {
     let server = ApiServer::start();
     let id = server.create(&json!({"name": "a"}))["id"].clone();
     let expected = json!({
-        "on_air": null, "shown": null, "hold_remaining_s": null, "mode": "freeze", "standby": "hot", "delay_ms": 1000,
+        "on_air": null, "chosen": null, "shown": null, "hold_remaining_s": null, "mode": "freeze", "standby": "hot", "delay_ms": 1000,
         "trim_ms": {"primary": 0, "backup": 0},
         "alignment": {"state": "idle", "offset_ms": null, "confidence": null, "drift_ppm": null},
         "slots": [

@@ -89,6 +89,11 @@ impl State {
         self.on_air
     }
 
+    /// The operator's choice, until its slot is lost or it is taken back.
+    pub fn chosen(&self) -> Option<Slot> {
+        self.chosen
+    }
+
     /// The slot had media within the stall: `live`, `backup_live`.
     pub fn is_live(&self, slot: Slot) -> bool {
         self.input(slot).live

@@ -54,6 +54,7 @@ impl StreamSupervisor {
         };
         StreamDetail {
             on_air: air.on_air(),
+            chosen: air.chosen(),
             shown: self.slot_of(self.pipeline.as_ref().and_then(|pipeline| pipeline.shown)),
             hold_remaining_s: air.timer(Timer::Hold).map(|due| due.saturating_duration_since(now).as_secs_f64()),
             alignment: worker.map(|report| report.alignment).unwrap_or_default().into(),

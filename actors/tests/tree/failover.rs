@@ -248,10 +248,12 @@ async fn the_operators_choice_goes_on_air_at_once_and_back_when_it_is_taken_back
     assert_eq!(tree.detail().await.on_air, Some(Backup));
     assert_eq!(tree.factory.seen().last().unwrap(), &format!("1: show {} at once", backup.session));
     pass(120_000).await;
-    assert_eq!(tree.detail().await.on_air, Some(Backup), "no hold runs");
+    let detail = tree.detail().await;
+    assert_eq!((detail.on_air, detail.chosen), (Some(Backup), Some(Backup)), "no hold runs");
     assert_eq!(choose(None).await.unwrap(), Some(Ok(())));
     settle().await;
-    assert_eq!(tree.detail().await.on_air, Some(Primary), "it was steady all the time");
+    let detail = tree.detail().await;
+    assert_eq!((detail.on_air, detail.chosen), (Some(Primary), None), "it was steady all the time");
     backup.tell(Cmd::Unpublish).await;
     pass(3_100).await;
     assert_eq!(choose(Some(Backup)).await.unwrap(), Some(Err(NotLive(Backup))));
