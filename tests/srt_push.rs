@@ -154,6 +154,20 @@ fn every_client_is_told_at_once_why_it_is_refused() {
     // It tells of failures on its standard error alone.
     assert!(code.is_some() && said.contains("REJECT"), "srt-live-transmit: {code:?} {said}");
 
+    let ledger = server.get_json(&format!("/ops/streams/{}/refusals", taken["id"]));
+    let told: Vec<(&str, &str)> = ledger["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            assert_eq!((&entry["protocol"], &entry["address"]), (&json!("srt"), &json!("127.0.0.1")), "{entry}");
+            (entry["rule"].as_str().unwrap(), entry["told"]["code"].as_str().unwrap())
+        })
+        .collect();
+    for refused in [("not_authorized", "1401"), ("slot_taken", "1409")] {
+        assert!(told.contains(&refused), "{ledger}");
+    }
+
     server.wait("more of the holder", Duration::from_secs(5), || units(0) > before + 25);
     let kept = session(&server, &taken["id"], 0);
     assert_eq!((&kept["dropped_units"], &kept["transport"]["continuity_errors"]), (&json!(0), &json!(0)), "{kept}");

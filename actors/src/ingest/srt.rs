@@ -97,8 +97,8 @@ pub struct Port {
 /// What the gatekeeper knows of the door.
 #[derive(Default)]
 struct State {
-    /// The accept loop runs.
-    open: AtomicBool,
+    /// Accept loops that run: one, or for a moment two, when one takes over from another that died.
+    open: AtomicUsize,
     /// Connections that wait for Root's answer.
     undecided: AtomicUsize,
     /// What is logged of those it does not let in.
@@ -124,7 +124,7 @@ impl Port {
 impl State {
     /// Runs in libsrt's handshake.
     fn look_at(&self, caller: Caller<'_>, board: &AdmissionBoard, undecided: usize) -> Verdict {
-        if !self.open.load(Ordering::Relaxed) {
+        if self.open.load(Ordering::Relaxed) == 0 {
             return Verdict::Reject(Some(DOWN));
         }
         if self.undecided.load(Ordering::Relaxed) >= undecided {
@@ -174,7 +174,16 @@ pub async fn serve(port: Port, root: Recipient<Publish>, shutdown: watch::Receiv
             reason = &mut stopped => return Err(reason.unwrap_or_else(|_| "listening thread panicked".to_owned())),
             () = super::shut_down(shutdown.clone()) => return Ok(()),
         }
-        while let Some(connection) = port.listener.accept().map_err(|error| error.to_string())? {
+        loop {
+            let connection = match port.listener.accept() {
+                Ok(Some(connection)) => connection,
+                Ok(None) => break,
+                Err(error) => {
+                    // A caller that broke while it waited, nothing that the door could suffer from. If there are more, it hears again.
+                    tracing::debug!(%error, "SRT connection lost before it was accepted");
+                    break;
+                }
+            };
             let peer = connection.peer();
             let undecided = Undecided::new(&port.state);
             let limits = port.limits;
@@ -276,14 +285,14 @@ struct Open(Arc<State>);
 
 impl Open {
     fn new(state: &Arc<State>) -> Self {
-        state.open.store(true, Ordering::Relaxed);
+        state.open.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(state))
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.store(false, Ordering::Relaxed);
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -300,5 +309,111 @@ impl Undecided {
 impl Drop for Undecided {
     fn drop(&mut self) {
         self.0.undecided.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::{Actor, Context, Handler, System};
+    use srt_tokio::SrtSocket;
+    use tokio::sync::mpsc;
+    use weir_media::failover::FailoverSpec;
+    use weir_media::feed::{Feed, Limits};
+    use weir_media::id::SessionId;
+    use weir_media::ladder::Ladder;
+    use weir_policy::admission::AdmissionPolicy;
+
+    use super::*;
+    use crate::admission_board::Slots;
+    use crate::control::StreamSpec;
+    use crate::ingest::{CloseReason, FACTS_CAPACITY, IngestFact};
+    use crate::journal::Journal;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    type Admitted = (mpsc::Receiver<IngestFact>, watch::Sender<Option<CloseReason>>);
+
+    /// Grants everything.
+    struct FakeRoot(mpsc::UnboundedSender<Admitted>);
+
+    impl Actor for FakeRoot {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Publish> for FakeRoot {
+        type Result = Result<Grant, Refusal>;
+
+        fn handle(&mut self, publish: Publish, _: &mut Self::Context) -> Self::Result {
+            let (_, feed) = Feed::new(Limits::default());
+            let (facts, received) = mpsc::channel(FACTS_CAPACITY);
+            let (order, stop) = watch::channel(None);
+            // A test that is over does not care.
+            let _ = self.0.send((received, order));
+            let (session, stream, slot) = (SessionId(1), StreamId(7), publish.slot);
+            Ok(Grant { session, stream, slot, feed, facts, stop })
+        }
+    }
+
+    fn board() -> AdmissionBoard {
+        let board = AdmissionBoard::default();
+        let spec = StreamSpec {
+            id: StreamId(7),
+            token: Token::new("right"),
+            srt_passphrase: None,
+            active: true,
+            pull: false,
+            ladder: Ladder::default(),
+            failover: FailoverSpec::default(),
+        };
+        board.put(&spec, &Slots::new(AdmissionPolicy::default()), &Journal::new(spec.id));
+        board
+    }
+
+    async fn call(port: &Port, stream_id: &str) -> Result<SrtSocket, String> {
+        let address = port.address().to_string();
+        let call = SrtSocket::builder().call(address.as_str(), Some(stream_id));
+        timeout(PATIENCE, call).await.expect("an answer").map_err(|error| format!("{:?}", error.into_inner()))
+    }
+
+    #[tokio::test]
+    async fn a_door_that_is_served_again_has_the_same_port_and_keeps_its_sessions() {
+        let (sender, mut admitted) = mpsc::unbounded_channel();
+        let (started, root) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let system = System::new();
+            system.block_on(async { started.send(FakeRoot(sender).start().recipient()) }).unwrap();
+            system.run()
+        });
+        let root: Recipient<Publish> = root.recv().unwrap();
+        // Nobody sends media here.
+        let patience = Patience { first_video: 3 * PATIENCE, idle: 3 * PATIENCE };
+        let limits = SrtLimits { patience, ..SrtLimits::default() };
+        let port = Port::bind(([127, 0, 0, 1], 0).into(), limits, board()).unwrap();
+        let down = call(&port, "7#right").await.map(drop).unwrap_err();
+        assert!(down.contains("Down"), "nobody serves it: {down}");
+
+        let (_shutdown, order) = watch::channel(false);
+        let first = tokio::spawn(serve(port.clone(), root.clone(), order.clone()));
+        let wrong = call(&port, "7#wrong").await.map(drop).unwrap_err();
+        assert!(wrong.contains("Unauthorized"), "{wrong}");
+        let encoder = call(&port, "7#right").await.unwrap();
+        let (mut facts, stop) = timeout(PATIENCE, admitted.recv()).await.unwrap().unwrap();
+        assert!(matches!(timeout(PATIENCE, facts.recv()).await.unwrap(), Some(IngestFact::Transport(_))));
+
+        // Its successor starts before the first has noticed its end.
+        first.abort();
+        let second = tokio::spawn(serve(port.clone(), root, order));
+        first.await.unwrap_err();
+        let other = call(&port, "7b#right").await.unwrap();
+        timeout(PATIENCE, admitted.recv()).await.unwrap().unwrap();
+        assert!(!second.is_finished() && !facts.is_closed());
+        assert!(matches!(timeout(PATIENCE, facts.recv()).await.unwrap(), Some(IngestFact::Transport(_))), "it goes on");
+        stop.send_replace(Some(CloseReason::TokenReset));
+        while let Some(fact) = timeout(PATIENCE, facts.recv()).await.unwrap() {
+            if let IngestFact::Closed { reason } = fact {
+                assert_eq!(reason, CloseReason::TokenReset);
+            }
+        }
+        drop((encoder, other));
     }
 }

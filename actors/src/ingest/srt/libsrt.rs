@@ -120,6 +120,18 @@ mod c {
         pub rest: [u64; 64],
     }
 
+    // As the compiler lays out the header's structs.
+    const _: () = {
+        assert!(std::mem::offset_of!(MessageControl, packet_sequence) == 24 && size_of::<MessageControl>() == 48);
+        assert!(std::mem::offset_of!(Statistics, pkt_recv_total) == 16);
+        assert!(std::mem::offset_of!(Statistics, pkt_rcv_loss_total) == 28);
+        assert!(std::mem::offset_of!(Statistics, pkt_rcv_drop_total) == 68);
+        assert!(std::mem::offset_of!(Statistics, pkt_rcv_undecrypt_total) == 72);
+        assert!(std::mem::offset_of!(Statistics, pkt_rcv_retrans) == 164);
+        assert!(std::mem::offset_of!(Statistics, ms_rtt) == 328);
+        assert!(size_of::<Statistics>() > 496);
+    };
+
     pub type ListenCallback =
         unsafe extern "C" fn(*mut c_void, Socket, c_int, *const libc::sockaddr, *const c_char) -> c_int;
 
@@ -319,7 +331,7 @@ impl Listener {
         self.acceptable.notified().await;
     }
 
-    /// Takes the next connection, if one has come.
+    /// Takes the next connection, if one has come. An error costs that connection alone.
     pub fn accept(self: &Arc<Self>) -> io::Result<Option<Connection>> {
         let mut address = MaybeUninit::<libc::sockaddr_storage>::zeroed();
         let mut length = size_of_val(&address) as c_int;
@@ -539,7 +551,9 @@ unsafe fn socket_address(address: *const libc::sockaddr) -> SocketAddr {
     unsafe {
         if c_int::from((*address).sa_family) == libc::AF_INET6 {
             let v6 = address.cast::<libc::sockaddr_in6>().read_unaligned();
-            (Ipv6Addr::from(v6.sin6_addr.s6_addr), u16::from_be(v6.sin6_port)).into()
+            // A socket for both families shows IPv4 in IPv6's clothes.
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr).to_canonical();
+            (ip, u16::from_be(v6.sin6_port)).into()
         } else {
             let v4 = address.cast::<libc::sockaddr_in>().read_unaligned();
             (Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)), u16::from_be(v4.sin_port)).into()
