@@ -8,6 +8,7 @@ use weir_actors::clock;
 use crate::config::{self, Config, Fault, Faults};
 use crate::doctor::{self, Grade};
 use crate::server::{self, ServeError};
+use crate::store::Store;
 use crate::telemetry;
 use crate::tls::self_signed::{self, SelfSignedError};
 use crate::worker::{self, Task};
@@ -20,6 +21,8 @@ usage: weir serve        [--config FILE]   run the server until SIGTERM
        weir doctor       [--config FILE]   tell whether this machine can run the server
        weir self-signed  --host NAME … --out DIR
                                            make cert.pem and key.pem there, for trials of RTMPS and HTTPS
+       weir reset-secrets [--config FILE]  for a lost data.token_key: new push tokens for all streams, no passphrases, no pull URIs;
+                                           only while the server is stopped
        weir --version | --help
 
 Without --config, the defaults and the environment (WEIR__SECTION__KEY) hold.";
@@ -49,6 +52,9 @@ enum Command {
         hosts: Vec<String>,
         out: PathBuf,
     },
+    ResetSecrets {
+        config: Option<PathBuf>,
+    },
     /// A media worker, for the server's own use.
     Worker(Task),
     Version,
@@ -62,6 +68,7 @@ pub fn main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
         Ok(Command::CheckConfig { config }) => check_config(load(config)),
         Ok(Command::Doctor { config }) => doctor(load(config)),
         Ok(Command::SelfSigned { hosts, out }) => self_signed(&hosts, &out),
+        Ok(Command::ResetSecrets { config }) => reset_secrets(load(config)),
         Ok(Command::Worker(task)) => worker::main(task),
         Ok(Command::Version) => {
             println!("weir {}", env!("CARGO_PKG_VERSION"));
@@ -106,6 +113,7 @@ fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String>
         ("serve", config) => Ok(Command::Serve { config }),
         ("check-config", config) => Ok(Command::CheckConfig { config }),
         ("doctor", config) => Ok(Command::Doctor { config }),
+        ("reset-secrets", config) => Ok(Command::ResetSecrets { config }),
         ("--version" | "-V" | "version", None) => Ok(Command::Version),
         ("--help" | "-h" | "help", None) => Ok(Command::Help),
         _ => Err(format!("unknown command \"{name}\"")),
@@ -234,6 +242,24 @@ fn doctor(config: Result<Config, Faults>) -> ExitCode {
     }
     let failed = findings.iter().any(|finding| finding.grade == Grade::Fail);
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn reset_secrets(config: Result<Config, Faults>) -> ExitCode {
+    let data = match config {
+        Ok(config) => config.data,
+        Err(faults) => return refuse(&faults),
+    };
+    let reset = async { Store::reset_secrets(&data.dir, data.token_key.as_ref()).await };
+    match actix_rt::System::new().block_on(reset) {
+        Ok(count) => {
+            println!("{count} streams have new push tokens, and neither passphrases nor pull URIs");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("weir: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What an operator can set: the schema, its defaults, and how a file and the environment fill it.
 //!
 //! Later wins: [`Config::default`], then the TOML file, then the environment. `WEIR__SECTION__KEY` sets `section.key`; lists and
-//! tables are written as JSON there, all else as plain text. `WEIR_API_KEY` sets `api.key`. An unknown key is a fault, and
+//! tables are written as JSON there, all else as plain text. `WEIR_API_KEY` sets `api.key`, `WEIR_TOKEN_KEY` sets `data.token_key`. An unknown key is a fault, and
 //! [`load`] tells all faults at once, each with its TOML path. An empty text means "not set" wherever that makes sense.
 //!
 //! `config.toml` at the root of the repository is this schema's manual: every key with its default.
@@ -84,6 +84,9 @@ pub struct Api {
 pub struct Data {
     /// Directory of the database and of generated secrets; made with mode 0700 when it does not exist.
     pub dir: PathBuf,
+    /// The key that push tokens, SRT passphrases and pull URIs are kept by: 64 hexadecimal digits; generated in `dir` when not set.
+    #[serde(with = "value::optional_secret")]
+    pub token_key: Option<Secret>,
 }
 
 /// `[limits]`.
@@ -221,7 +224,7 @@ impl Default for Api {
 
 impl Default for Data {
     fn default() -> Self {
-        Self { dir: PathBuf::from("data") }
+        Self { dir: PathBuf::from("data"), token_key: None }
     }
 }
 

@@ -181,7 +181,7 @@ pub fn spec(stream: &Stream, config: &Config, default: Option<u32>) -> StreamSpe
         .or_else(|| sets.iter().find(|set| set.default));
     StreamSpec {
         id: stream.id,
-        token: stream.token.clone(),
+        token: stream.token_digest,
         srt_passphrase: stream.fields.srt_passphrase.clone().map(SecretString::from),
         active: stream.fields.active,
         pull: stream.fields.pull,

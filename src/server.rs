@@ -135,14 +135,16 @@ pub async fn run(
     }
     let https_pair = pair("https", &config.https)?;
     let rtmps_pair = pair("rtmps", &config.rtmps)?;
-    let store = Store::open(&config.data.dir).await?.with_max_active(config.limits.max_streams);
+    let store = Store::open_with(&config.data.dir, config.data.token_key.as_ref())
+        .await?
+        .with_max_active(config.limits.max_streams);
     let key = api_key::load(&config)?;
     let descriptors = descriptors::raise();
     let http_socket = bind("http.listen", config.http.listen)?;
     let https_socket = bind("https.listen", config.https.listen)?;
     let rtmp_socket = bind("rtmp.listen", config.rtmp.listen)?;
     let rtmps_socket = bind("rtmps.listen", config.rtmps.listen)?;
-    let (board, admission) = (StatusBoard::default(), AdmissionBoard::default());
+    let (board, admission) = (StatusBoard::default(), AdmissionBoard::new(store.digest_key()));
     let srt_port = bind_srt(config.srt.listen, &admission)?;
 
     let (outbox, outbox_written) = Outbox::open(store.clone());

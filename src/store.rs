@@ -6,7 +6,9 @@
 pub mod failover;
 pub mod numbers;
 pub mod outbox;
+mod sealing;
 pub mod stream;
+mod vault;
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -14,12 +16,16 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection};
+use weir_actors::token::DigestKey;
 
 pub use self::failover::FailoverSettings;
 pub use self::numbers::NumberKeeper;
 pub use self::outbox::Outbox;
 pub(crate) use self::stream::hex;
 pub use self::stream::{Ids, Projection, RecordType, Stream, StreamFields};
+use self::vault::Vault;
+pub use self::vault::VaultError;
+use crate::config::Secret;
 
 /// Name of the database file in `data.dir`.
 const FILE: &str = "weir.db";
@@ -48,6 +54,9 @@ pub enum StoreError {
     /// The database refused.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+    /// The key of the secrets is missing or wrong.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The system gave no random bytes.
     #[error("no random bytes: {0}")]
     Random(String),
@@ -80,36 +89,44 @@ pub struct Store {
     /// A connection that only stays open. When the last one closes, SQLite removes its shared memory file, and on a full disk nobody, not
     /// even a reader, could make it again.
     keeper: SqlitePool,
+    vault: Vault,
     /// Most streams that may be switched on; 0 for no limit.
     max_active: u32,
 }
 
 impl Store {
-    /// Opens or makes the database in a directory, which is made with mode 0700 when it does not exist. Sessions that the last run left open are closed.
+    /// Opens or makes the database in a directory, which is made with mode 0700 when it does not exist. Its secrets are sealed by the
+    /// key in `token.key` there, which is made with the database. Sessions that the last run left open are closed.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
-        let file = private_file(dir)?;
-        let options = SqliteConnectOptions::new()
-            .filename(&file)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .pragma("cache_size", PAGE_CACHE)
-            .busy_timeout(BUSY_TIMEOUT);
-        let keeper = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options.clone())
-            .await?;
+        Self::open_with(dir, None).await
+    }
+
+    /// The same with a key from elsewhere.
+    pub async fn open_with(dir: &Path, key: Option<&Secret>) -> Result<Self, StoreError> {
+        let (keeper, options) = keeper(dir).await?;
+        let vault = sealing::migrate(&keeper, dir, key).await?;
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .after_release(|connection, _| Box::pin(is_sound(connection)))
             .connect_with(options)
             .await?;
-        sqlx::migrate!().run(&keeper).await?;
-        let store = Self { pool, keeper, max_active: 0 };
+        let store = Self { pool, keeper, vault, max_active: 0 };
         store.close_open_sessions().await?;
         Ok(store)
+    }
+
+    /// For when the key is lost: seals everything by a new one. Each stream gets a new push token, and loses its SRT passphrase and its
+    /// pull URI, which nobody can read any more. Tells how many streams there are. No server may run on the database meanwhile.
+    pub async fn reset_secrets(dir: &Path, key: Option<&Secret>) -> Result<u64, StoreError> {
+        let (keeper, _) = keeper(dir).await?;
+        let count = sealing::reset(&keeper, dir, key).await?;
+        keeper.close().await;
+        Ok(count)
+    }
+
+    /// The key by which the tree digests what encoders offer as tokens.
+    pub fn digest_key(&self) -> DigestKey {
+        self.vault.digests().clone()
     }
 
     /// Lets at most so many streams be switched on; 0 for no limit.
@@ -156,6 +173,26 @@ impl Store {
         query.execute(&self.pool).await?;
         Ok(())
     }
+}
+
+/// The connection that stays open, and how to make others.
+async fn keeper(dir: &Path) -> Result<(SqlitePool, SqliteConnectOptions), StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(private_file(dir)?)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("cache_size", PAGE_CACHE)
+        // What is deleted or replaced is overwritten.
+        .pragma("secure_delete", "ON")
+        .busy_timeout(BUSY_TIMEOUT);
+    let keeper = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options.clone())
+        .await?;
+    Ok((keeper, options))
 }
 
 /// Failed tries of one write. A disk that is full for hours must not fill what is left of it with log lines.

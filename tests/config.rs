@@ -200,6 +200,17 @@ fn a_secret_is_shown_by_nothing() {
 }
 
 #[test]
+fn the_key_of_the_tokens_is_64_hexadecimal_digits() {
+    let key = "0123456789abcdefABCDEF0123456789".repeat(2);
+    let config = with(&[("WEIR_TOKEN_KEY", &key)]).unwrap();
+    assert_eq!(config.data.token_key.as_ref().unwrap().expose(), key);
+    assert!(!format!("{config:?}{}", serde_json::to_string(&config).unwrap()).contains(&key));
+    let Faults(all) = with(&[("WEIR_TOKEN_KEY", &key[1..])]).unwrap_err();
+    assert_eq!(all[0].path, "data.token_key");
+    assert!(!format!("{all:?}").contains(&key[1..]));
+}
+
+#[test]
 fn a_tls_door_wants_its_files_and_two_doors_want_two_addresses() {
     assert_eq!(faults(load("https.listen = \"0.0.0.0:443\"")), ["https.cert", "https.key"]);
     assert_eq!(faults(load("rtmp.listen = \"127.0.0.1:8080\"")), ["rtmp.listen"]);

@@ -19,11 +19,12 @@ use crate::clock;
 use crate::control::StreamSpec;
 use crate::journal::Journal;
 use crate::refusals::{Applicant, OF_NODE, PER_STREAM, RefusalLedger};
-use crate::token::Token;
+use crate::token::{DigestKey, Token, TokenDigest};
 
 /// The directory of streams as doors see it; cloning shares it.
 #[derive(Clone)]
 pub struct AdmissionBoard {
+    key: DigestKey,
     directory: Arc<RwLock<Directory>>,
     wrong: Arc<Mutex<WrongTokens>>,
     /// Of tries that name no stream.
@@ -45,14 +46,12 @@ pub(crate) struct Slots {
 }
 
 struct Directory {
-    /// Compared with when there is no such stream, so that both answers take the same time.
-    dummy: Token,
     draining: bool,
     streams: HashMap<StreamId, Entry>,
 }
 
 struct Entry {
-    token: Token,
+    token: TokenDigest,
     active: bool,
     pull: bool,
     passphrase: Option<SecretString>,
@@ -63,19 +62,18 @@ struct Entry {
     refusals: RefusalLedger,
 }
 
-impl Default for AdmissionBoard {
-    fn default() -> Self {
-        let dummy = Token::new("no stream has this token, whatever its text");
-        let directory = Directory { dummy, draining: false, streams: HashMap::new() };
+impl AdmissionBoard {
+    /// An empty one. The digests of tokens in the directory are made with this key.
+    pub fn new(key: DigestKey) -> Self {
+        let directory = Directory { draining: false, streams: HashMap::new() };
         Self {
+            key,
             directory: Arc::new(RwLock::new(directory)),
             wrong: Arc::default(),
             refusals: RefusalLedger::new(OF_NODE),
         }
     }
-}
 
-impl AdmissionBoard {
     /// What Root would answer now to a publisher. Records no admission, but counts a wrong token. `stream` is `None` when the name is no
     /// stream id at all.
     pub fn ask(
@@ -86,14 +84,16 @@ impl AdmissionBoard {
         protocol: Protocol,
         address: IpAddr,
     ) -> Result<Admissible, Refusal> {
+        let offered = self.digest(stream, token);
         let (slots, passphrase) = {
             let directory = self.read();
-            let entry = directory.gate(stream, token).map_err(|refusal| self.count_wrong(refusal, address))?;
+            let entry = directory.gate(stream, &offered).map_err(|refusal| self.count_wrong(refusal, address))?;
             if entry.down {
                 return Err(Refusal::Restarting);
             }
             (entry.slots.clone(), entry.passphrase.clone())
         };
+        let address = address.to_canonical();
         slots.lock().check(&Claim { slot, protocol, address }, clock::now())?;
         Ok(Admissible { passphrase })
     }
@@ -126,7 +126,8 @@ impl AdmissionBoard {
 
     /// The questions that need no slot, token first; names the stream that the publisher may ask for a slot.
     pub(crate) fn gate(&self, stream: Option<StreamId>, token: &Token, address: IpAddr) -> Result<StreamId, Refusal> {
-        self.read().gate(stream, token).map_err(|refusal| self.count_wrong(refusal, address))?;
+        let offered = self.digest(stream, token);
+        self.read().gate(stream, &offered).map_err(|refusal| self.count_wrong(refusal, address))?;
         stream.ok_or(Refusal::NotAuthorized { known: false })
     }
 
@@ -159,6 +160,11 @@ impl AdmissionBoard {
         self.write().draining = true;
     }
 
+    /// Names that are no stream id cost the same digest.
+    fn digest(&self, stream: Option<StreamId>, token: &Token) -> TokenDigest {
+        self.key.digest(stream.unwrap_or(StreamId(0)), token)
+    }
+
     /// Who tries wrong tokens too often is not answered. A right one never comes here.
     fn count_wrong(&self, refusal: Refusal, address: IpAddr) -> Refusal {
         let Refusal::NotAuthorized { known } = refusal else { return refusal };
@@ -177,9 +183,9 @@ impl AdmissionBoard {
 
 impl Directory {
     /// Unknown streams cost the same comparison.
-    fn gate(&self, stream: Option<StreamId>, token: &Token) -> Result<&Entry, Refusal> {
+    fn gate(&self, stream: Option<StreamId>, offered: &TokenDigest) -> Result<&Entry, Refusal> {
         let entry = stream.and_then(|id| self.streams.get(&id));
-        let token_matches = entry.map_or(&self.dummy, |entry| &entry.token).matches(token);
+        let token_matches = entry.map_or(&TokenDigest::NONE, |entry| &entry.token) == offered;
         gate(Gate {
             known: entry.is_some(),
             token_matches,

@@ -13,15 +13,15 @@ use weir_media::ladder::Ladder;
 use crate::journal::JournalReader;
 use crate::probe::Probe;
 use crate::refusals::RefusalLedger;
-use crate::token::Token;
+use crate::token::TokenDigest;
 
 /// What the tree must know of a stream. The API owns all else.
 #[derive(Clone, Debug)]
 pub struct StreamSpec {
     /// Its id.
     pub id: StreamId,
-    /// Its one push token.
-    pub token: Token,
+    /// The digest of its one push token.
+    pub token: TokenDigest,
     /// What SRT publishers have to encrypt with, 10 to 79 characters; `None` for none.
     pub srt_passphrase: Option<SecretString>,
     /// Off refuses and closes publishers.

@@ -13,8 +13,8 @@ use super::{Config, Fault, Faults};
 
 /// Environment variables of this form set `section.key`.
 const PREFIX: &str = "WEIR__";
-/// Sets `api.key`, unless `WEIR__API__KEY` does.
-const API_KEY: &str = "WEIR_API_KEY";
+/// Short names of secrets, each with its key; `WEIR__SECTION__KEY` wins.
+const SHORT: [(&str, [&str; 2]); 2] = [("WEIR_API_KEY", ["api", "key"]), ("WEIR_TOKEN_KEY", ["data", "token_key"])];
 
 /// Reads a file (none: defaults only) and this process's environment.
 pub fn load(file: Option<&Path>) -> Result<Config, Faults> {
@@ -40,8 +40,8 @@ pub fn load_from(toml: &str, environment: impl IntoIterator<Item = (String, Stri
     flatten(&mut given, &Value::from(file), &defaults, &mut Vec::new());
     let mut faults = Vec::new();
     let mut variables: Vec<_> =
-        environment.into_iter().filter(|(name, _)| name == API_KEY || name.starts_with(PREFIX)).collect();
-    variables.sort_by(|a, b| (a.0 != API_KEY, &a.0).cmp(&(b.0 != API_KEY, &b.0)));
+        environment.into_iter().filter(|(name, _)| short(name).is_some() || name.starts_with(PREFIX)).collect();
+    variables.sort_by(|a, b| (short(&a.0).is_none(), &a.0).cmp(&(short(&b.0).is_none(), &b.0)));
     for (name, text) in variables {
         match variable(&name, &text, &defaults) {
             Ok(leaf) => given.push(leaf),
@@ -84,12 +84,16 @@ fn flatten(into: &mut Vec<(Vec<String>, Value)>, value: &Value, schema: &Value, 
     }
 }
 
+/// What a short name stands for.
+fn short(name: &str) -> Option<[&'static str; 2]> {
+    SHORT.iter().find(|(short, _)| *short == name).map(|(_, path)| *path)
+}
+
 /// What an environment variable sets. The schema's default tells how its text is meant.
 fn variable(name: &str, text: &str, schema: &Value) -> Result<(Vec<String>, Value), Fault> {
-    let path: Vec<String> = if name == API_KEY {
-        vec!["api".into(), "key".into()]
-    } else {
-        name[PREFIX.len()..].to_lowercase().split("__").map(str::to_owned).collect()
+    let path: Vec<String> = match short(name) {
+        Some(path) => path.map(str::to_owned).to_vec(),
+        None => name[PREFIX.len()..].to_lowercase().split("__").map(str::to_owned).collect(),
     };
     let wrong = |problem: String| Fault::new(dotted(&path), format!("{problem} (environment {name})"));
     let default = path.iter().try_fold(schema, |value, key| value.as_dict()?.get(key));

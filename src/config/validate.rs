@@ -87,6 +87,10 @@ impl Config {
             check.that(plain, "api.key", "has a space or a character that is not ASCII");
         }
         check.that(!self.data.dir.as_os_str().is_empty(), "data.dir", "empty");
+        if let Some(key) = &self.data.token_key {
+            let digits = key.expose().bytes().all(|b| b.is_ascii_hexdigit());
+            check.that(digits && key.expose().len() == 64, "data.token_key", "not 64 hexadecimal digits");
+        }
         check.range("limits.connect_burst", self.limits.connect_burst.into(), 1, 1000);
         check.range("limits.preauth_per_address", self.limits.preauth_per_address.into(), 1, 100_000);
         check.range("limits.preauth_total", self.limits.preauth_total.into(), 1, 100_000);

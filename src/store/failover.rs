@@ -67,7 +67,8 @@ impl Store {
             .bind(key(id))
             .fetch_optional(&mut *transaction)
             .await?;
-        let Some(mut stream) = row.map(Stream::from) else { return Ok(None) };
+        let Some(row) = row else { return Ok(None) };
+        let mut stream = self.open_row(row)?;
         if let Err(refusal) = edit(&mut stream.failover) {
             return Ok(Some(Err(refusal)));
         }

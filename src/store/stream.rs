@@ -5,15 +5,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::TryRngCore;
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
+use sqlx::{FromRow, SqliteConnection};
 use utoipa::ToSchema;
 use weir_actors::clock;
-use weir_actors::token::Token;
+use weir_actors::token::{Token, TokenDigest};
 use weir_media::id::{Slot, StreamId};
 
+use super::vault::{Column, VaultError};
 use super::{FailoverSettings, Store, StoreError};
 
-/// Random bytes in a push token.
+/// Random bytes in a push token: 128 bits.
 const TOKEN_BYTES: usize = 16;
 
 /// What a recording would keep.
@@ -64,7 +65,9 @@ pub struct StreamFields {
     pub name: String,
     pub active: bool,
     pub pull: bool,
+    #[sqlx(skip)] // Sealed, as the passphrase is: see `Store::open_row`.
     pub uri: Option<String>,
+    #[sqlx(skip)]
     pub srt_passphrase: Option<String>,
     pub auto_record: bool,
     pub record_type: RecordType,
@@ -127,6 +130,8 @@ pub struct Stream {
     pub failover: FailoverSettings,
     /// Its push token.
     pub token: Token,
+    /// By which the tree knows it.
+    pub token_digest: TokenDigest,
     /// When it was made.
     pub created_at: SystemTime,
     /// When the primary input last began to send.
@@ -143,26 +148,14 @@ pub(super) struct Row {
     #[sqlx(flatten)]
     fields: StreamFields,
     failover: String,
-    token: String,
+    token_digest: Vec<u8>,
+    sealed_token: Vec<u8>,
+    sealed_srt_passphrase: Option<Vec<u8>>,
+    sealed_uri: Option<Vec<u8>>,
     created_at: i64,
     started_at_primary: Option<i64>,
     started_at_backup: Option<i64>,
     finished_at_primary: Option<i64>,
-}
-
-impl From<Row> for Stream {
-    fn from(row: Row) -> Self {
-        Self {
-            id: StreamId(row.id as u64),
-            fields: row.fields,
-            failover: FailoverSettings::read(StreamId(row.id as u64), &row.failover),
-            token: Token::new(row.token),
-            created_at: time(row.created_at),
-            started_at_primary: row.started_at_primary.map(time),
-            started_at_backup: row.started_at_backup.map(time),
-            finished_at_primary: row.finished_at_primary.map(time),
-        }
-    }
 }
 
 /// Binds the fields in the order of their columns.
@@ -172,8 +165,6 @@ macro_rules! bind_fields {
             .bind(&$fields.name)
             .bind($fields.active)
             .bind($fields.pull)
-            .bind(&$fields.uri)
-            .bind(&$fields.srt_passphrase)
             .bind($fields.auto_record)
             .bind($fields.record_type)
             .bind($fields.dvr_enabled)
@@ -190,31 +181,96 @@ macro_rules! bind_fields {
 }
 
 impl Store {
+    /// Opens what is sealed in a row.
+    pub(super) fn open_row(&self, row: Row) -> Result<Stream, StoreError> {
+        let (id, mut fields) = (StreamId(row.id as u64), row.fields);
+        let open = |column, sealed: &[u8]| self.vault.open_sealed(id, column, sealed);
+        let optional = |column, sealed: Option<Vec<u8>>| sealed.map(|sealed| open(column, &sealed)).transpose();
+        fields.srt_passphrase = optional(Column::SrtPassphrase, row.sealed_srt_passphrase)?;
+        fields.uri = optional(Column::Uri, row.sealed_uri)?;
+        let digest = row.token_digest.try_into().map_err(|_| VaultError::Damaged(id, "token's digest"))?;
+        Ok(Stream {
+            id,
+            fields,
+            failover: FailoverSettings::read(id, &row.failover),
+            token: Token::new(open(Column::Token, &row.sealed_token)?),
+            token_digest: TokenDigest::from_bytes(digest),
+            created_at: time(row.created_at),
+            started_at_primary: row.started_at_primary.map(time),
+            started_at_backup: row.started_at_backup.map(time),
+            finished_at_primary: row.finished_at_primary.map(time),
+        })
+    }
+
+    fn open_rows(&self, rows: Vec<Row>) -> Result<Vec<Stream>, StoreError> {
+        rows.into_iter().map(|row| self.open_row(row)).collect()
+    }
+
+    fn seal_optional(
+        &self,
+        id: StreamId,
+        column: Column,
+        text: Option<&String>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(text.map(|text| self.vault.seal(id, column, text)).transpose()?)
+    }
+
+    /// Writes a fresh token into a stream's row.
+    async fn write_fresh_token(
+        &self,
+        connection: &mut SqliteConnection,
+        id: StreamId,
+    ) -> Result<Option<Row>, StoreError> {
+        let token = fresh_token()?;
+        Ok(sqlx::query_as("UPDATE streams SET token_digest = ?, sealed_token = ? WHERE id = ? RETURNING *")
+            .bind(self.vault.digests().digest(id, &token).as_bytes().to_vec())
+            .bind(self.vault.seal(id, Column::Token, token.expose())?)
+            .bind(key(id))
+            .fetch_optional(connection)
+            .await?)
+    }
+
+    /// Writes the fields that are sealed into a stream's row.
+    async fn write_sealed(
+        &self,
+        connection: &mut SqliteConnection,
+        id: StreamId,
+        fields: &StreamFields,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE streams SET sealed_srt_passphrase = ?, sealed_uri = ? WHERE id = ?")
+            .bind(self.seal_optional(id, Column::SrtPassphrase, fields.srt_passphrase.as_ref())?)
+            .bind(self.seal_optional(id, Column::Uri, fields.uri.as_ref())?)
+            .bind(key(id))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
     /// Adds a stream with a fresh token.
     pub async fn create(&self, fields: &StreamFields) -> Result<Stream, StoreError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         if fields.active {
             self.check_max_active(&mut transaction).await?;
         }
-        let insert = sqlx::query_as(
-            "INSERT INTO streams (name, active, pull, uri, srt_passphrase, auto_record, record_type, dvr_enabled, dvr_duration, \
-             hls_mpegts_endlist_tag, quality_set_id, client_user_id, client_entity_data, cdn_id, html_overlay, broadcast_ids, \
-             projection, token, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+        let insert = sqlx::query(
+            "INSERT INTO streams (name, active, pull, auto_record, record_type, dvr_enabled, dvr_duration, hls_mpegts_endlist_tag, \
+             quality_set_id, client_user_id, client_entity_data, cdn_id, html_overlay, broadcast_ids, projection, created_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         );
-        let row: Row = bind_fields!(insert, fields)
-            .bind(fresh_token()?.expose().to_owned())
-            .bind(now_ms())
-            .fetch_one(&mut *transaction)
-            .await?;
+        let made = bind_fields!(insert, fields).bind(now_ms()).execute(&mut *transaction).await?;
+        // What is sealed is bound to its stream's id, which is known only now.
+        let id = StreamId(made.last_insert_rowid() as u64);
+        self.write_sealed(&mut transaction, id, fields).await?;
+        let row = self.write_fresh_token(&mut transaction, id).await?.ok_or(sqlx::Error::RowNotFound)?;
         transaction.commit().await?;
-        Ok(row.into())
+        self.open_row(row)
     }
 
     /// A stream by its id.
     pub async fn stream(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
         let row: Option<Row> =
             sqlx::query_as("SELECT * FROM streams WHERE id = ?").bind(key(id)).fetch_optional(&self.pool).await?;
-        Ok(row.map(Stream::from))
+        row.map(|row| self.open_row(row)).transpose()
     }
 
     /// Up to `limit` streams in order of their ids, after `skip` others.
@@ -224,7 +280,7 @@ impl Store {
             .bind(i64::try_from(skip).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
             .await?;
-        Ok(rows.into_iter().map(Stream::from).collect())
+        self.open_rows(rows)
     }
 
     /// Up to `limit` streams in order of their ids, whose ids are larger than `after`.
@@ -234,7 +290,7 @@ impl Store {
             .bind(limit)
             .fetch_all(&self.pool)
             .await?;
-        Ok(rows.into_iter().map(Stream::from).collect())
+        self.open_rows(rows)
     }
 
     /// All streams, in order of their ids.
@@ -243,7 +299,7 @@ impl Store {
     }
 
     /// Whether one more stream may be switched on. Asked in the transaction that does it, which holds the write lock.
-    async fn check_max_active(&self, connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
+    async fn check_max_active(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         let count: u32 =
             sqlx::query_scalar("SELECT COUNT(*) FROM streams WHERE active = 1").fetch_one(connection).await?;
         if self.max_active != 0 && count >= self.max_active {
@@ -263,7 +319,8 @@ impl Store {
             .bind(key(id))
             .fetch_optional(&mut *transaction)
             .await?;
-        let Some(mut stream) = row.map(Stream::from) else { return Ok(None) };
+        let Some(row) = row else { return Ok(None) };
+        let mut stream = self.open_row(row)?;
         let was_active = stream.fields.active;
         if let Err(refusal) = edit(&mut stream.fields) {
             return Ok(Some(Err(refusal)));
@@ -272,23 +329,20 @@ impl Store {
             self.check_max_active(&mut transaction).await?;
         }
         let update = sqlx::query(
-            "UPDATE streams SET name = ?, active = ?, pull = ?, uri = ?, srt_passphrase = ?, auto_record = ?, record_type = ?, \
-             dvr_enabled = ?, dvr_duration = ?, hls_mpegts_endlist_tag = ?, quality_set_id = ?, client_user_id = ?, \
-             client_entity_data = ?, cdn_id = ?, html_overlay = ?, broadcast_ids = ?, projection = ? WHERE id = ?",
+            "UPDATE streams SET name = ?, active = ?, pull = ?, auto_record = ?, record_type = ?, dvr_enabled = ?, dvr_duration = ?, \
+             hls_mpegts_endlist_tag = ?, quality_set_id = ?, client_user_id = ?, client_entity_data = ?, cdn_id = ?, \
+             html_overlay = ?, broadcast_ids = ?, projection = ? WHERE id = ?",
         );
         bind_fields!(update, stream.fields).bind(key(id)).execute(&mut *transaction).await?;
+        self.write_sealed(&mut transaction, id, &stream.fields).await?;
         transaction.commit().await?;
         Ok(Some(Ok(stream)))
     }
 
     /// Gives a stream a fresh token; the old one is gone. `None` when there is no such stream.
     pub async fn reset_token(&self, id: StreamId) -> Result<Option<Stream>, StoreError> {
-        let row: Option<Row> = sqlx::query_as("UPDATE streams SET token = ? WHERE id = ? RETURNING *")
-            .bind(fresh_token()?.expose().to_owned())
-            .bind(key(id))
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(row.map(Stream::from))
+        let row = self.write_fresh_token(&mut *self.pool.acquire().await?, id).await?;
+        row.map(|row| self.open_row(row)).transpose()
     }
 
     /// Deletes a stream; false when there was none.
@@ -307,7 +361,7 @@ pub(super) enum Mark {
 
 /// Notes it in a stream's row. The API has no end of the backup input.
 pub(super) async fn mark(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut SqliteConnection,
     id: StreamId,
     mark: Mark,
     at: SystemTime,
@@ -340,7 +394,7 @@ fn time(ms: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(ms.max(0) as u64)
 }
 
-fn fresh_token() -> Result<Token, StoreError> {
+pub(super) fn fresh_token() -> Result<Token, StoreError> {
     let mut bytes = [0_u8; TOKEN_BYTES];
     rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(|error| StoreError::Random(error.to_string()))?;
     Ok(Token::new(hex(&bytes)))

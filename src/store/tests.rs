@@ -31,7 +31,8 @@ async fn a_stream_comes_back_as_it_was_written_after_a_restart() {
     store.close().await;
     let read = Store::open(&dir).await.unwrap().stream(made.id).await.unwrap().unwrap();
     assert_eq!(read.fields, fields);
-    assert!(read.token.matches(&made.token));
+    assert_eq!((read.token.expose(), read.token_digest), (made.token.expose(), made.token_digest));
+    assert_eq!(made.token.expose().len(), 32, "128 bits");
     std::fs::remove_dir_all(dir).unwrap();
 }
 
@@ -86,12 +87,120 @@ async fn a_database_of_every_earlier_schema_opens_and_keeps_its_streams() {
         let store = Store::open(&dir).await.unwrap();
         let stream = store.stream(StreamId(1)).await.unwrap().unwrap();
         assert_eq!((stream.fields.name.as_str(), stream.fields.active), ("kept", true), "from version {version}");
-        assert!(stream.token.matches(&weir_actors::token::Token::new("secret")));
+        assert_eq!(stream.token.expose(), "secret");
+        assert_eq!(stream.token_digest, store.digest_key().digest(stream.id, &stream.token));
         assert_eq!((stream.fields.broadcast_ids, stream.failover), (Ids(vec![3]), FailoverSettings::default()));
         assert_eq!(store.numbers(StreamId(1)).await.unwrap().next_sequence, 77);
         store.close().await;
         std::fs::remove_dir_all(dir).unwrap();
     }
+}
+
+/// What of these stands in the files of the directory, other than the key's.
+fn found(dir: &Path, canaries: &[&str]) -> Vec<String> {
+    let mut found = vec![];
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let holds = |text: &&&str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        found.extend(canaries.iter().filter(holds).map(|text| format!("{text} in {}", path.display())));
+    }
+    found
+}
+
+const CANARIES: [&str; 3] = ["canary-token", "canary-passphrase", "rtmp://user:canary@example.org/live"];
+
+#[tokio::test]
+async fn secrets_of_an_older_database_are_sealed_and_nothing_of_them_is_left_in_its_files() {
+    let (dir, killed) = (testing::dir(), testing::dir());
+    let all = sqlx::migrate!();
+    let options = SqliteConnectOptions::new().filename(private_file(&dir).unwrap());
+    let mut old = SqliteConnection::connect_with(&options.journal_mode(SqliteJournalMode::Wal)).await.unwrap();
+    let until = all.iter().filter(|migration| migration.version <= 2).cloned().collect();
+    Migrator::with_migrations(until).run(&mut old).await.unwrap();
+    let insert = |id: u32| {
+        sqlx::query(
+            "INSERT INTO streams (id, name, active, pull, uri, srt_passphrase, auto_record, record_type, dvr_enabled, dvr_duration, \
+             hls_mpegts_endlist_tag, html_overlay, broadcast_ids, projection, token, created_at) \
+             VALUES (?, 'kept', 1, 0, ?, ?, 0, 'origin', 0, 3600, 1, 0, '[]', 'regular', ?, 0)",
+        )
+        .bind(id)
+        .bind(CANARIES[2])
+        .bind(CANARIES[1])
+        .bind(CANARIES[0])
+    };
+    for id in 1..=200 {
+        insert(id).execute(&mut old).await.unwrap();
+    }
+    // Some of it stands in the file, on free pages too, some in the log.
+    sqlx::query("DELETE FROM streams WHERE id > 1").execute(&mut old).await.unwrap();
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut old).await.unwrap();
+    insert(2).execute(&mut old).await.unwrap();
+    // As a server that was killed leaves it.
+    std::fs::create_dir(&killed).unwrap();
+    for file in [FILE.to_owned(), format!("{FILE}-wal")] {
+        std::fs::copy(dir.join(&file), killed.join(&file)).unwrap();
+    }
+    assert_eq!(found(&killed, &CANARIES).len(), 2 * CANARIES.len());
+
+    let store = Store::open(&killed).await.unwrap();
+    assert_eq!(found(&killed, &CANARIES), Vec::<String>::new());
+    for stream in store.streams().await.unwrap() {
+        assert_eq!(stream.token.expose(), CANARIES[0]);
+        assert_eq!(stream.fields.srt_passphrase.as_deref(), Some(CANARIES[1]));
+        assert_eq!(stream.fields.uri.as_deref(), Some(CANARIES[2]));
+    }
+    store.close().await;
+    let store = Store::open(&killed).await.unwrap();
+    assert_eq!(store.streams().await.unwrap().len(), 2);
+    assert_eq!(found(&killed, &CANARIES), Vec::<String>::new());
+    for dir in [dir, killed] {
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn secrets_never_stand_in_the_files() {
+    let dir = testing::dir();
+    let store = Store::open(&dir).await.unwrap();
+    let fields = StreamFields { srt_passphrase: Some(CANARIES[1].into()), uri: Some(CANARIES[2].into()), ..named("a") };
+    let made = store.create(&fields).await.unwrap();
+    let reset = store.reset_token(made.id).await.unwrap().unwrap();
+    assert_ne!((made.token.expose(), made.token_digest), (reset.token.expose(), reset.token_digest));
+    assert_eq!(reset.fields, fields);
+    let secrets = [made.token.expose(), reset.token.expose(), CANARIES[1], CANARIES[2]];
+    assert_eq!(found(&dir, &secrets), Vec::<String>::new());
+    let clear = |fields: &mut StreamFields| {
+        fields.srt_passphrase = None;
+        Ok::<_, ()>(())
+    };
+    let edited = store.edit(made.id, clear).await.unwrap().unwrap().unwrap();
+    assert_eq!(store.stream(made.id).await.unwrap().unwrap().fields, edited.fields);
+    store.close().await;
+    assert_eq!(found(&dir, &secrets), Vec::<String>::new());
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_key_is_told_and_secrets_can_be_reset() {
+    let dir = testing::dir();
+    let store = Store::open(&dir).await.unwrap();
+    let fields = StreamFields { srt_passphrase: Some(CANARIES[1].into()), ..named("a") };
+    let made = store.create(&fields).await.unwrap();
+    store.close().await;
+    std::fs::remove_file(dir.join("token.key")).unwrap();
+    let lost = Store::open(&dir).await.unwrap_err();
+    assert!(matches!(lost, StoreError::Vault(VaultError::Lost { .. })), "{lost}");
+    assert_eq!(Store::reset_secrets(&dir, None).await.unwrap(), 1);
+    let store = Store::open(&dir).await.unwrap();
+    let reset = store.stream(made.id).await.unwrap().unwrap();
+    assert_ne!(reset.token.expose(), made.token.expose());
+    assert_eq!(reset.token_digest, store.digest_key().digest(reset.id, &reset.token));
+    assert_eq!((reset.fields.name.as_str(), reset.fields.srt_passphrase), ("a", None));
+    store.close().await;
+    let wrong = Store::open_with(&dir, Some(&Secret::new("ab".repeat(32)))).await.unwrap_err();
+    assert!(matches!(wrong, StoreError::Vault(VaultError::Other { .. })), "{wrong}");
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[tokio::test]
@@ -214,8 +323,8 @@ async fn writes_work_again_once_a_full_disk_has_room() {
     };
     for _ in 0..2 * CONNECTIONS {
         bound_pages(&store, 1).await;
-        let refused = store.edit(id, long).await.unwrap_err().to_string();
-        assert!(refused.contains("full"), "{refused}");
+        let refused = store.edit(id, long).await.unwrap_err();
+        assert!(refused.is_disk_full(), "{refused}");
     }
     bound_pages(&store, 1_000_000).await;
     for _ in 0..2 * CONNECTIONS {

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use weir_actors::token::Token;
 
 use super::api_server::{ApiServer, KEY};
 use super::{STREAMS, path};
@@ -19,7 +20,9 @@ fn a_reset_gives_a_new_token_and_tells_the_tree() {
         assert_ne!(fresh["token"], stream["token"]);
         assert!(fresh["push_url"].as_str().unwrap().ends_with(fresh["token"].as_str().unwrap()));
         let told = server.told.lock().unwrap();
-        assert_eq!(told.last().unwrap().1.as_ref().unwrap().token.expose(), fresh["token"]);
+        let (id, spec) = told.last().unwrap();
+        let token = Token::new(fresh["token"].as_str().unwrap());
+        assert_eq!(spec.as_ref().unwrap().token, server.digests.digest(*id, &token));
     }
     *server.took.lock().unwrap() = None;
     let (status, answer) = server.call("POST", &format!("{}/reset_push_token", path(&stream)), &Value::Null);

@@ -21,6 +21,7 @@ use weir_actors::heartbeat::Heartbeat;
 use weir_actors::journal::{Journal, JournalReader};
 use weir_actors::refusals::RefusalLedger;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
+use weir_actors::token::DigestKey;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_media::package::Numbers;
 
@@ -137,6 +138,8 @@ pub struct ApiServer {
     pub address: SocketAddr,
     pub board: StatusBoard,
     pub readiness: Readiness,
+    /// By which the tree is told of tokens.
+    pub digests: DigestKey,
     pub told: Told,
     /// How long the fake session takes to close; `None` means that it does not.
     pub took: Arc<Mutex<Option<Duration>>>,
@@ -178,6 +181,7 @@ impl ApiServer {
         std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
                 let store = Store::open(&config.data.dir).await.unwrap().with_max_active(config.limits.max_streams);
+                let digests = store.digest_key();
                 let heartbeat = heartbeat.unwrap_or_else(Heartbeat::start);
                 let api = Api::new(Arc::new(config), Secret::new(KEY), store, seen, Arc::new(tree), heartbeat);
                 let readiness = api.readiness.clone();
@@ -192,18 +196,18 @@ impl ApiServer {
                 .disable_signals()
                 .bind((ip, 0))
                 .unwrap();
-                started.send((server.addrs()[0], readiness)).unwrap();
+                started.send((server.addrs()[0], readiness, digests)).unwrap();
                 server.run().await.unwrap();
             });
         });
-        let (address, readiness) = waiting.recv_timeout(Duration::from_secs(20)).expect("the server starts");
+        let (address, readiness, digests) = waiting.recv_timeout(Duration::from_secs(20)).expect("the server starts");
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .into();
-        Self { address, board, readiness, told, took, gone, journals, refusals, live, chosen, dir, agent }
+        Self { address, board, readiness, digests, told, took, gone, journals, refusals, live, chosen, dir, agent }
     }
 
     /// Status and body text of a request with these headers.

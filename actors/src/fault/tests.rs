@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use weir_media::failover::{FailoverSpec, Standby};
 use weir_media::id::{Slot, StreamId};
 
-use self::support::{Cmd, STREAM, Tree, Wire, pass, publish, settle, spec};
+use self::support::{Cmd, STREAM, Tree, Wire, digest, pass, publish, settle, spec};
 use super::{arm, is_spent};
 use crate::control::{
     ChooseSlot, Drain, GetJournal, GetRefusals, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec,
@@ -23,7 +23,6 @@ use crate::control::{
 use crate::ingest::{Grant, Publish};
 use crate::probe::Probe;
 use crate::status::TreeNode;
-use crate::token::Token;
 use crate::{Door, ServeFactory, TreeConfig};
 
 #[allow(dead_code)] // Shared with the tests that look at the tree from outside.
@@ -204,7 +203,7 @@ impl Life {
         let held = self.ask(STREAM).await;
         then!(self.held = held);
         // A token reset, with an encoder that does not react.
-        let reset = StreamSpec { token: Token::new("other"), ..warm(STREAM) };
+        let reset = StreamSpec { token: digest(STREAM, "other"), ..warm(STREAM) };
         then!(root.send(PutStream(reset)).await);
         then!(root.send(PutStream(warm(STREAM))).await);
         then!(pass(6_000).await);

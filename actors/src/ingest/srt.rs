@@ -328,6 +328,7 @@ mod tests {
     use crate::control::StreamSpec;
     use crate::ingest::{CloseReason, FACTS_CAPACITY, IngestFact};
     use crate::journal::Journal;
+    use crate::token::DigestKey;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -355,10 +356,11 @@ mod tests {
     }
 
     fn board() -> AdmissionBoard {
-        let board = AdmissionBoard::default();
+        let key = DigestKey::new(&[7; 32]);
+        let board = AdmissionBoard::new(key.clone());
         let spec = StreamSpec {
             id: StreamId(7),
-            token: Token::new("right"),
+            token: key.digest(StreamId(7), &Token::new("right")),
             srt_passphrase: None,
             active: true,
             pull: false,

@@ -53,7 +53,7 @@ impl Handler<PutStream> for Root {
 fn close_reason(old: &StreamSpec, new: &StreamSpec) -> Option<CloseReason> {
     if old.active && !new.active {
         Some(CloseReason::StreamOff)
-    } else if !old.token.matches(&new.token) {
+    } else if old.token != new.token {
         Some(CloseReason::TokenReset)
     } else if !old.pull && new.pull {
         Some(CloseReason::Unacceptable("stream was set to pull".to_owned()))

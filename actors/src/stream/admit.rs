@@ -48,7 +48,8 @@ impl StreamSupervisor {
         }
         let (now, id) = (clock::now(), self.shared.next_session());
         let Admit { slot, protocol, peer, agent } = admit;
-        let displaced = self.admission.lock().request(id, &Claim { slot, protocol, address: peer.ip() }, now)?;
+        let displaced =
+            self.admission.lock().request(id, &Claim { slot, protocol, address: peer.ip().to_canonical() }, now)?;
         for silent in displaced {
             self.close_session(silent, CloseReason::Displaced);
         }

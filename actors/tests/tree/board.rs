@@ -24,6 +24,7 @@ struct Schedule {
     dice: Dice,
     wires: Vec<Wire>,
     spec: StreamSpec,
+    token: Token,
     poisons: u64,
     granted: u64,
     refusals: Vec<Refusal>,
@@ -31,8 +32,8 @@ struct Schedule {
 
 impl Schedule {
     async fn new(seed: u64) -> Self {
-        let (tree, spec) = (Tree::new().await, spec(STREAM));
-        Self { tree, dice: Dice(seed), wires: vec![], spec, poisons: 2, granted: 0, refusals: vec![] }
+        let (tree, spec, token) = (Tree::new().await, spec(STREAM), Token::new(TOKEN));
+        Self { tree, dice: Dice(seed), wires: vec![], spec, token, poisons: 2, granted: 0, refusals: vec![] }
     }
 
     async fn step(&mut self) {
@@ -57,7 +58,7 @@ impl Schedule {
     }
 
     async fn publish(&mut self) {
-        let token = if self.dice.roll(8) == 0 { Token::new("wrong") } else { self.spec.token.clone() };
+        let token = if self.dice.roll(8) == 0 { Token::new("wrong") } else { self.token.clone() };
         let publish = Publish {
             stream: [Some(STREAM), Some(STREAM), Some(STREAM), Some(StreamId(7)), None][self.dice.roll(5) as usize],
             slot: [Slot::Primary, Slot::Backup][self.dice.roll(2) as usize],
@@ -90,7 +91,7 @@ impl Schedule {
     /// An encoder that comes back at once, and again.
     async fn reconnect(&mut self) {
         for _ in 0..4 {
-            self.publish_as(Publish { token: self.spec.token.clone(), ..publish(1) }).await;
+            self.publish_as(Publish { token: self.token.clone(), ..publish(1) }).await;
             self.tell(Cmd::Unpublish).await;
         }
     }
@@ -109,7 +110,10 @@ impl Schedule {
                 self.tree.root.send(RemoveStream(STREAM)).await.unwrap();
                 return settle().await;
             }
-            1 => self.spec.token = Token::new(format!("token {}", self.dice.roll(1_000))),
+            1 => {
+                let token = format!("token {}", self.dice.roll(1_000));
+                (self.spec.token, self.token) = (digest(STREAM, &token), Token::new(token));
+            }
             2 | 3 => self.spec.active = !self.spec.active,
             4 => self.spec.pull = !self.spec.pull,
             _ => (self.spec.active, self.spec.pull) = (true, false),

@@ -16,7 +16,7 @@ async fn a_token_reset_closes_the_session_says_so_and_the_old_token_is_dead() {
     let tree = Tree::new().await;
     let wire = tree.wire(1).await;
     wire.tell(Cmd::Flow).await;
-    let reset = StreamSpec { token: Token::new("fresh"), ..spec(STREAM) };
+    let reset = StreamSpec { token: digest(STREAM, "fresh"), ..spec(STREAM) };
     let closed = tree.root.send(PutStream(reset)).await.unwrap();
     assert_eq!(closed.len(), 1);
     assert_eq!(closed[0].session, wire.session);
@@ -36,7 +36,7 @@ async fn a_token_that_is_reset_while_it_opens_a_session_leaves_none() {
     settle().await;
     // Both are in Root's mailbox before it handles either.
     let asking = tree.root.send(publish(2));
-    let reset = StreamSpec { token: Token::new("fresh"), ..spec(STREAM) };
+    let reset = StreamSpec { token: digest(STREAM, "fresh"), ..spec(STREAM) };
     let (answer, closed) = tokio::join!(asking, tree.root.send(PutStream(reset)));
     let (grant, closed) = (answer.unwrap().unwrap(), closed.unwrap());
     assert_eq!(closed.iter().map(|closed| closed.session).collect::<Vec<_>>(), [grant.session]);
@@ -51,7 +51,7 @@ async fn both_slots_of_a_reset_stream_are_told_and_the_receipt_says_whose_they_w
         wire.tell(Cmd::Flow).await;
     }
     pass(1_000).await;
-    let reset = StreamSpec { token: Token::new("fresh"), ..spec(STREAM) };
+    let reset = StreamSpec { token: digest(STREAM, "fresh"), ..spec(STREAM) };
     let closed = tree.root.send(PutStream(reset)).await.unwrap();
     let receipt: Vec<_> = closed.iter().map(|one| (one.session, one.slot, one.address.to_string())).collect();
     let [primary, backup] = wires.map(|wire| wire.session);

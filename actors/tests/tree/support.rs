@@ -16,7 +16,7 @@ use weir_actors::event::{EventKind, EventSink, StreamEvent};
 use weir_actors::ingest::{CloseReason, Grant, IngestFact, Publish};
 use weir_actors::probe::Probe;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
-use weir_actors::token::Token;
+use weir_actors::token::{DigestKey, Token, TokenDigest};
 use weir_actors::{Door, Root, RootEnd, TreeConfig, clock};
 use weir_media::access_unit::{AccessUnit, Track};
 use weir_media::failover::FailoverSpec;
@@ -89,7 +89,7 @@ impl Tree {
         tokio::time::pause();
         let factory = FakeFactory::default();
         let (events, board) = (Events::default(), StatusBoard::default());
-        let admission = AdmissionBoard::default();
+        let admission = AdmissionBoard::new(key());
         let sink = Arc::new(events.clone());
         let (makers, streams) = (Arc::new(factory.clone()), vec![spec(STREAM)]);
         let (root, end) = weir_actors::start(config, makers, sink, board.clone(), admission.clone(), streams, doors);
@@ -137,9 +137,18 @@ impl Tree {
     }
 }
 
+fn key() -> DigestKey {
+    DigestKey::new(&[7; 32])
+}
+
+/// What the tree knows of a stream's token.
+pub fn digest(stream: StreamId, token: &str) -> TokenDigest {
+    key().digest(stream, &Token::new(token))
+}
+
 pub fn spec(id: StreamId) -> StreamSpec {
     let (ladder, failover) = (Ladder::default(), FailoverSpec::default());
-    StreamSpec { id, token: Token::new(TOKEN), srt_passphrase: None, active: true, pull: false, ladder, failover }
+    StreamSpec { id, token: digest(id, TOKEN), srt_passphrase: None, active: true, pull: false, ladder, failover }
 }
 
 pub fn publish(host: u8) -> Publish {
