@@ -34,6 +34,8 @@ import play
 import refusals
 import soak
 import srt_loss
+import token_reset
+import whip
 import writes
 from report import KEPT, Failed, Result, commit, table
 from server import binary
@@ -73,15 +75,18 @@ LINES = {
     "doors": doors.doors,
     "refusals": refusals.refusals,
     "frozen": frozen.frozen,
+    "token_reset": token_reset.token_reset,
     "pairs": pairs.pairs,
     "srt_loss": srt_loss.srt_loss,
     "srt_hostile": srt_loss.srt_hostile,
+    "whip": whip.whip,
     "http_rules": http_rules.http_rules,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
 SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "half_open", "mutated", "chaos_checker", "failover_checker",
-         "failover", "fuzz", "doors", "refusals", "frozen", "srt_hostile", "http_rules"]
+         "failover", "fuzz", "doors", "refusals", "frozen", "token_reset", "srt_hostile", "whip",
+         "http_rules"]
 
 
 def run(name, short, on):

@@ -19,7 +19,7 @@ from server import stop
 
 HERE = pathlib.Path(__file__).parent
 # All that the server has, HTTPS beside them.
-DOORS = ("rtmp", "rtmps", "srt")
+DOORS = ("rtmp", "rtmps", "srt", "whip")
 OPEN = (*DOORS[1:], "https")
 
 
@@ -132,7 +132,7 @@ def libsrt(to, programme):
 
 
 def chromium(to, programme):
-    return [["node", ROOT / "tests" / "browser" / "publish.mjs", to.url, "--camera", programme.camera, "--microphone", programme.microphone]]
+    return [["node", ROOT / "tests" / "browser" / "whip.mjs", to.url, "--camera", programme.camera, "--microphone", programme.microphone]]
 
 
 def aiortc(to, programme):

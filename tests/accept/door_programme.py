@@ -14,7 +14,9 @@ from failover_reading import Sound, pictures, silences, step_faults
 from failover_sources import FLASH_EVERY, Encoded
 from report import Failed
 
-SETTLED = 1.0  # seconds of a recording's begin that are not judged: a door joins at a keyframe, a browser's rate rises from nothing
+# Seconds of a recording's begin that are not judged: a door joins at a keyframe, a browser's rate rises from nothing, and the output takes
+# up to two seconds to learn how late an encoder's sound comes.
+SETTLED = 2.5
 SYNC_LIMIT = 0.040  # seconds
 SILENT = 0.050  # seconds of holes in the sound
 APART = 0.010  # seconds by which two beeps may be more or less apart than they were sent
@@ -94,7 +96,7 @@ class Seen:
 
     @property
     def judged(self):
-        """The pictures after the first second with a code."""
+        """The pictures after the first seconds with a code."""
         begun = next((picture.at for picture in self.shown if picture.number is not None), None)
         if begun is None:
             raise Failed("no picture of what was sent is in what was delivered")

@@ -8,7 +8,7 @@ from report import Failed, Figure, pressure
 from server import Weir
 
 PASSPHRASE = "correct-horse-battery"
-SEGMENTS = 5
+SEGMENTS = 6
 AT_ONCE = 2  # each with a transcoder beside it, on two cores
 LEAST_NEW = 0.9  # of the pictures of a browser, whose rate of frames gives way to a busy machine
 SHORT_LEAST_NEW = 0.95  # of an encoder's, where other tests may take the processor meanwhile
@@ -20,11 +20,21 @@ PUSHES = [
     (encoders.LIBRTMP, None),
     (encoders.FFMPEG_RTMPS, None),
     (encoders.RTMP2SINK_TLS, None),
+    (encoders.FFMPEG_SRT, None),
+    (encoders.FFMPEG_SRT_ACCESS, None),
+    (encoders.FFMPEG_SRT, 16),
+    (encoders.FFMPEG_SRT, 32),
+    (encoders.FFMPEG_SRT_HEVC, None),
+    (encoders.TRANSMIT, None),
+    (encoders.TRANSMIT, 24),
+    (encoders.TRANSMIT_HEVC, None),
     (encoders.CHROMIUM, None),
     (encoders.AIORTC, None),
 ]
 SHORT_PUSHES = [
     (encoders.RTMP2SINK_TLS, None),
+    (encoders.FFMPEG_SRT, 32),
+    (encoders.TRANSMIT_HEVC, None),
     (encoders.AIORTC, None),
 ]
 SOURCE_TYPES = {"rtmp": "rtmp", "rtmps": "rtmp", "srt": "srt", "whip": "webrtc"}

@@ -45,7 +45,7 @@ def session(weir, stream):
 
 def steady(weir, stream):
     """Waits until the encoder sends; returns its session's name."""
-    wait_until("steady media", 20, lambda: session(weir, stream).get("video_units", 0) > 30 * STEADY)
+    wait_until("steady media", 20, lambda: session(weir, stream).get("video_units", 0) > 30 * STEADY and weir.stream(stream)["live"])
     return session(weir, stream)["id"]
 
 

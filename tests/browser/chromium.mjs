@@ -16,7 +16,7 @@ const FLAGS = [
 /** A camera that shows a moving pattern, a microphone that beeps, and nobody to be asked for them. */
 export const FAKE_CAMERA = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 
-/** Starts a browser; playwright gives each one a profile of its own and removes it on close. */
-export function launch(executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium', more = []) {
-  return chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...more] });
+/** Starts a browser, with `more` flags and playwright's `options`; playwright gives each one a profile of its own and removes it on close. */
+export function launch(executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium', more = [], options = {}) {
+  return chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...more], ...options });
 }
