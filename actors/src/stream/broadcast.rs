@@ -106,12 +106,18 @@ impl StreamSupervisor {
         }
     }
 
+    /// Video arrives from a publisher that is there, decodable or not.
+    pub(super) fn is_sent_to(&self) -> bool {
+        let state = |slot| self.air.state.input_state(slot);
+        [Slot::Primary, Slot::Backup]
+            .into_iter()
+            .any(|slot| !matches!(state(slot), InputState::Absent | InputState::Silent))
+    }
+
     /// Tells the pipeline whether there is anything for its worker to do.
     pub(super) fn tell_arrival(&mut self) {
-        let arrives = [Slot::Primary, Slot::Backup].into_iter().any(|slot| {
-            let state = self.air.state.input_state(slot);
-            self.air.state.is_live(slot) || !matches!(state, InputState::Absent | InputState::Silent)
-        });
+        let live = [Slot::Primary, Slot::Backup].into_iter().any(|slot| self.air.state.is_live(slot));
+        let arrives = live || self.is_sent_to();
         let Some(pipeline) = &mut self.pipeline else { return };
         if std::mem::replace(&mut pipeline.input_live, arrives) != arrives {
             self.tell_pipeline(InputLive(arrives));

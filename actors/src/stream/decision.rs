@@ -22,6 +22,10 @@ impl StreamSupervisor {
                 let who = session.map(|session| format!(" session {session}")).unwrap_or_default();
                 let text = format!("{slot}{who}: {state}");
                 self.journal.record(JournalEvent::Input { slot, session, state }, text);
+                // Silent when the last broadcast ended, it sends again.
+                if self.is_sent_to() && !self.retiring {
+                    self.ensure_pipeline();
+                }
             }
             Action::Live(slot) => self.live(slot, Ok(())),
             Action::Lost(slot, loss) => self.live(slot, Err(loss)),
@@ -56,8 +60,8 @@ impl StreamSupervisor {
         let what = JournalEvent::Broadcast { state: BroadcastState::Ended };
         self.journal.record(what, format!("broadcast ends: no media for {:?}", self.shared.config.linger));
         self.finish_pipeline();
-        // One that has not decoded yet may begin the next broadcast, which takes a worker that tries.
-        if self.open_sessions().next().is_some() {
+        // One that sends and has not decoded yet may begin the next broadcast, which takes a worker that tries.
+        if self.is_sent_to() {
             self.ensure_pipeline();
         }
     }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use weir_actors::clock;
 use weir_actors::control::{ChooseSlot, NotLive, PutStream, StreamSpec};
 use weir_actors::event::EventKind;
 use weir_actors::status::JournalEvent;
+use weir_actors::{TreeConfig, clock};
 use weir_media::failover::{FailoverSpec, Mode, Standby};
 use weir_media::id::Slot::{self, Backup, Primary};
 use weir_media::id::StreamId;
@@ -208,6 +208,43 @@ async fn an_input_that_decodes_only_after_the_broadcasts_end_begins_the_next_one
     let detail = tree.detail().await;
     assert_eq!((detail.on_air, detail.shown), (Some(Backup), Some(Backup)));
     assert_eq!((tree.factory.count("2: start"), tree.events.count(&EventKind::BroadcastStarted)), (1, 2));
+}
+
+#[actix::test]
+async fn a_publisher_that_is_silent_at_the_broadcasts_end_begins_the_next_one_only_with_media() {
+    let tree = Tree::with(TreeConfig { linger: Duration::from_secs(5), ..TreeConfig::default() }, vec![]).await;
+    let primary = tree.wire(1).await;
+    flow(&primary).await;
+    pass(5_000).await;
+    let last = last_media(&primary).await;
+    at(last, 8_000).await;
+    assert_eq!((tree.factory.count("1: finish"), tree.events.count(&EventKind::BroadcastEnded)), (1, 1));
+    assert!(!primary.ended.is_finished(), "it is there");
+    assert_eq!(tree.factory.count("2: start"), 0, "what it sent before is no broadcast: {:?}", tree.factory.seen());
+    flow(&primary).await;
+    pass(1_000).await;
+    assert_eq!((tree.factory.count("2: start"), tree.events.count(&EventKind::BroadcastStarted)), (1, 2));
+}
+
+#[actix::test]
+async fn one_that_never_decoded_and_was_silent_then_is_tried_once_it_sends_again() {
+    let tree = Tree::with(TreeConfig { linger: Duration::from_secs(5), ..TreeConfig::default() }, vec![]).await;
+    let (primary, backup) = (tree.wire(1).await, tree.backup(2).await);
+    tree.factory.blind.lock().unwrap().insert(backup.session);
+    flow(&primary).await;
+    flow(&backup).await;
+    pass(5_000).await;
+    primary.tell(Cmd::Unpublish).await;
+    let last = last_media(&backup).await;
+    at(last, 8_000).await;
+    assert_eq!((tree.factory.count("1: finish"), tree.factory.count("2: start")), (1, 0), "{:?}", tree.factory.seen());
+    flow(&backup).await;
+    pass(1_000).await;
+    assert_eq!(tree.detail().await.slots[1].state, InputState::Undecoded);
+    assert_eq!((tree.factory.count("2: start"), tree.events.count(&EventKind::BroadcastStarted)), (1, 1));
+    tree.factory.blind.lock().unwrap().clear();
+    pass(1_000).await;
+    assert_eq!((tree.detail().await.on_air, tree.events.count(&EventKind::BroadcastStarted)), (Some(Backup), 2));
 }
 
 #[actix::test]
