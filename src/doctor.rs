@@ -154,7 +154,7 @@ fn certificate(door: &str, files: &Files, now: SystemTime) -> Vec<Finding> {
 fn media_ports((first, last): (u16, u16)) -> Finding {
     let free = (first..=last).filter(|port| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok()).count();
     let text = format!("whip.udp_ports = [{first}, {last}]: {free} of {} are free", usize::from(last - first) + 1);
-    Finding::new(if free == 0 { Grade::Fail } else { Grade::Ok }, "port", text)
+    Finding::new(if free == 0 { Grade::Fail } else { Grade::Ok }, "media", text)
 }
 
 /// Writes to the directory, or to the nearest parent where it would be made.
