@@ -15,11 +15,11 @@ from failover_sources import FLASH_EVERY, Encoded
 from report import Failed
 
 # Seconds of a recording's begin that are not judged: a door joins at a keyframe, a browser's rate rises from nothing, and the output takes
-# up to two seconds to learn how late an encoder's sound comes.
-SETTLED = 2.5
+# up to four seconds to learn how late an encoder's sound comes.
+SETTLED = 4.5
 SYNC_LIMIT = 0.040  # seconds
 SILENT = 0.050  # seconds of holes in the sound
-APART = 0.010  # seconds by which two beeps may be more or less apart than they were sent
+APART = 0.015  # seconds by which two beeps may be more or less apart than they were sent: what was learned is made good by 5 ms a second
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from report import Failed, Figure, pressure
 from server import Weir
 
 PASSPHRASE = "correct-horse-battery"
-SEGMENTS = 6
+SEGMENTS = 7
 AT_ONCE = 2  # each with a transcoder beside it, on two cores
 LEAST_NEW = 0.9  # of the pictures of a browser, whose rate of frames gives way to a busy machine
 SHORT_LEAST_NEW = 0.95  # of an encoder's, where other tests may take the processor meanwhile
