@@ -104,7 +104,8 @@ fn a_browser_that_changes_its_resolution_is_followed_on_a_canvas_that_stays() {
     assert_eq!((made.output.renditions[0].width, made.output.renditions[0].height), (320, 180));
     let report = made.reports.last().unwrap();
     assert_eq!(report.inputs[0].errors, 0);
-    assert!(report.inputs[0].decoded_frames >= 295, "{report:?}");
+    // All but what the stop cuts off: a change that cost a GOP would lose 30.
+    assert!(report.inputs[0].decoded_frames >= 285, "{report:?}");
     assert!(report.repeated <= 25, "{report:?}");
     assert!(made.gaps.iter().all(|gap| gap.filled_ms <= 100), "{:?}", made.gaps);
     let scratch = Scratch::new();
