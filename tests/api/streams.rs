@@ -32,8 +32,8 @@ fn a_new_stream_has_every_documented_field_and_default() {
     assert_eq!(stream["backup_push_url"], format!("rtmp://127.0.0.1/in/{id}b?{token}"));
     assert_eq!(stream["push_url_srt"], format!("srt://127.0.0.1:5001?streamid={id}#{token}"));
     assert_eq!(stream["backup_push_url_srt"], format!("srt://127.0.0.1:5001?streamid={id}b#{token}"));
-    assert_eq!(stream["push_url_whip"], Value::Null, "that door is not built");
     let base = format!("http://{}", server.address);
+    assert_eq!(stream["push_url_whip"], format!("{base}/{id}_{token}/whip"));
     assert_eq!(stream["iframe_url"], format!("{base}/streams/1_{id}"));
     assert_eq!(stream["hls_cmaf_url"], format!("{base}/cmaf/1_{id}/master.m3u8"));
     assert_eq!(stream["dash_url"], format!("{base}/cmaf/1_{id}/index.mpd"));
