@@ -26,17 +26,29 @@ pub fn free_port() -> SocketAddr {
 
 /// Starts a server with the configuration in `data`, without waiting for anything.
 pub fn spawn(data: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args(["serve", "--config"])
-        .arg(data.join("config.toml"))
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("weir starts")
+    command(data).spawn().expect("weir starts")
+}
+
+/// The same with its output in the files `stdout` and `stderr` there.
+pub fn spawn_quietly(data: &Path) -> Child {
+    let file = |name: &str| std::fs::File::create(data.join(name)).expect("a file for the output");
+    command(data).stdout(file("stdout")).stderr(file("stderr")).spawn().expect("weir starts")
+}
+
+fn command(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.args(["serve", "--config"]).arg(data.join("config.toml")).stdin(Stdio::null());
+    command
 }
 
 impl Server {
     /// Starts a server and waits until it is ready. `more` is appended to its configuration.
     pub fn start(more: &str) -> Self {
+        Self::start_by(more, spawn)
+    }
+
+    /// The same, and `spawn` starts the process.
+    pub fn start_by(more: &str, spawn: impl FnOnce(&Path) -> Child) -> Self {
         let (http, rtmp) = (free_port(), free_port());
         let srt = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
         let data = std::env::temp_dir().join(format!("weir-test-{}-{}", std::process::id(), http.port()));
