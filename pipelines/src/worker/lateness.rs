@@ -1,9 +1,10 @@
 //! How late an input's sound comes behind its pictures. Pure.
 //!
 //! A transport stream's muxer packs eight or nine AAC frames into one packet, so sound arrives in bursts: the last frame of each is in
-//! time, and the first one as late as the burst is long. What counts is therefore the latest sound of each [`WINDOW`]; and of the last
-//! [`KEPT`] of these the least, because one stall of the network says nothing about the source. Only at the beginning, before anything
-//! is heard, [`FIRST`] has to be enough.
+//! time, and the first one as late as the burst is long. What counts is therefore the latest sound of each [`WINDOW`]. One stall of the
+//! network says nothing about the source: while it is learnt, the worst of the last [`KEPT`] windows is left out; later all of them have
+//! to agree, because what an input is delayed once is never taken back. Only at the very beginning, before anything is heard, [`FIRST`]
+//! has to be enough.
 
 use std::collections::VecDeque;
 
@@ -13,6 +14,8 @@ const FIRST: i64 = 200_000_000;
 const WINDOW: i64 = 500_000_000;
 /// Windows that are compared.
 const KEPT: usize = 4;
+/// Windows while it is learnt: 5 s.
+const LEARNT: u32 = 10;
 
 /// The greatest lateness of each of the last windows.
 #[derive(Debug, Default)]
@@ -20,13 +23,14 @@ pub struct Lateness {
     /// End and greatest lateness of the window that runs.
     window: Option<(i64, i64)>,
     latest: VecDeque<i64>,
-    begun: bool,
+    /// Windows that are over, the first one included; stops at [`LEARNT`].
+    over: u32,
 }
 
 impl Lateness {
     /// Sound arrived `now`, `late` nanoseconds behind the pictures of its time; at the end of a window, how late the source's sound is.
     pub fn arrived(&mut self, now: i64, late: i64) -> Option<i64> {
-        let length = if self.begun { WINDOW } else { FIRST };
+        let length = if self.over == 0 { FIRST } else { WINDOW };
         let (end, greatest) = self.window.get_or_insert((now + length, i64::MIN));
         *greatest = late.max(*greatest);
         let greatest = *greatest;
@@ -34,14 +38,20 @@ impl Lateness {
             return None;
         }
         self.window = None;
-        if !std::mem::replace(&mut self.begun, true) {
+        self.over = (self.over + 1).min(LEARNT);
+        if self.over == 1 {
             return Some(greatest);
         }
         if self.latest.len() == KEPT {
             self.latest.pop_front();
         }
         self.latest.push_back(greatest);
-        self.latest.iter().min().copied().filter(|_| self.latest.len() > 1)
+        let mut sorted = Vec::from_iter(self.latest.iter().copied());
+        sorted.sort_unstable_by(|a, b| b.cmp(a));
+        match self.over {
+            LEARNT => sorted.last().copied(),
+            _ => sorted.get(1).copied(),
+        }
     }
 }
 
@@ -67,6 +77,13 @@ mod tests {
     fn a_stall_of_the_network_is_no_lateness_of_the_source() {
         let told = told(|n| if n % 100 == 50 { 400 } else { 10 });
         assert!(told.iter().all(|&late| late == 10), "{told:?}");
+    }
+
+    #[test]
+    fn bursts_of_different_lengths_are_learnt_within_two_seconds() {
+        // Windows of 25 frames; a short burst now and then, as a pipe before the encoder makes them.
+        let told = told(|n| if n / 25 % 3 == 0 { 20 } else { 160 - n % 9 * 20 });
+        assert!(told[..4].contains(&160), "{told:?}");
     }
 
     #[test]
