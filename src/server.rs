@@ -52,6 +52,8 @@ const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
 const HTTP_DRAIN: u64 = 3;
 /// Longest wait for the last events and numbers to be written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+/// Longest wait for libsrt's threads to end, which must not outlive the process's own end.
+const SRT_ENDED_WITHIN: Duration = Duration::from_secs(3);
 /// Largest address backlog a door keeps.
 const BACKLOG: u32 = 4_096;
 
@@ -106,6 +108,9 @@ pub fn serve(config: Config, more: Vec<Door>) -> Result<(), ServeError> {
         run(Arc::new(config), more, handle, end).await
     });
     media.shutdown_timeout(Duration::from_secs(1));
+    if !srt::libsrt::wait_ended(SRT_ENDED_WITHIN) {
+        tracing::error!("libsrt did not end in time");
+    }
     result
 }
 

@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::IntoRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -206,13 +206,18 @@ pub struct Options {
     pub backlog: u32,
 }
 
-/// libsrt is started as often as this is made and ended as often as it is dropped; the last one ends its threads.
+/// How many hold libsrt, and who waits until nobody does.
+static HOLDERS: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// libsrt runs as long as there is one of these; the last one ends its threads.
 struct Library(());
 
 impl Library {
     fn start() -> io::Result<Self> {
-        // SAFETY: no arguments; libsrt counts calls and locks.
+        let mut holders = holders();
+        // SAFETY: no arguments, and nobody else starts or ends it under the lock.
         check(unsafe { c::srt_startup() })?;
+        *holders += 1;
         // SAFETY: sets a number under libsrt's lock.
         unsafe { c::srt_setloglevel(c::LOG_FATAL) };
         Ok(Self(()))
@@ -221,9 +226,25 @@ impl Library {
 
 impl Drop for Library {
     fn drop(&mut self) {
+        let mut holders = holders();
         // SAFETY: the counterpart of a successful start; those who use sockets keep a `Library` alive.
         unsafe { c::srt_cleanup() };
+        *holders -= 1;
+        HOLDERS.1.notify_all();
     }
+}
+
+fn holders() -> MutexGuard<'static, usize> {
+    // Nothing panics under the lock.
+    HOLDERS.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits at most so long until libsrt has ended with its last listener and connection; whether it has. Blocks.
+///
+/// A process must not exit before: libsrt then ends itself a second time, from the C library's exit, and what both free is freed twice.
+pub fn wait_ended(within: Duration) -> bool {
+    let waited = HOLDERS.1.wait_timeout_while(holders(), within, |holders| *holders > 0);
+    *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
 }
 
 /// The version of libsrt that is linked at run time.
