@@ -191,7 +191,7 @@ fn live(format: &str) {
     let but = ["config.toml", "token.key"];
     canaries.search_files(&server.data, &but);
     server.signal("-TERM");
-    server.exit_code(Duration::from_secs(20));
+    assert_eq!(server.exit_code(Duration::from_secs(20)), Some(0), "it ends in order, SRT's library too");
     let log = std::fs::read_to_string(server.data.join("stderr")).unwrap();
     for told in [
         "RTMP publisher refused",
