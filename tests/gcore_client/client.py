@@ -31,7 +31,7 @@ assert made.push_url.startswith("rtmp://") and made.push_url.endswith(f"/in/{mad
 assert made.backup_push_url == made.push_url.replace(f"/in/{made.id}?", f"/in/{made.id}b?"), made.backup_push_url
 assert made.push_url_srt.startswith("srt://") and made.push_url_srt.endswith(f"?streamid={made.id}#{made.token}"), made
 assert made.backup_push_url_srt.endswith(f"?streamid={made.id}b#{made.token}"), made.backup_push_url_srt
-assert made.push_url_whip is None, made
+assert made.push_url_whip.endswith(f"/{made.id}_{made.token}/whip"), made.push_url_whip
 assert made.backup_live is False and made.started_at_backup is None and made.active_ingest_region_backup is None, made
 assert made.iframe_url.endswith(f"/streams/1_{made.id}"), made.iframe_url
 assert made.hls_cmaf_url.endswith(f"/cmaf/1_{made.id}/master.m3u8"), made.hls_cmaf_url
