@@ -34,7 +34,7 @@ PUSHES = [
 SHORT_PUSHES = [
     (encoders.RTMP2SINK_TLS, None),
     (encoders.FFMPEG_SRT, 32),
-    (encoders.TRANSMIT_HEVC, None),
+    (encoders.FFMPEG_SRT_HEVC, None),
     (encoders.AIORTC, None),
 ]
 SOURCE_TYPES = {"rtmp": "rtmp", "rtmps": "rtmp", "srt": "srt", "whip": "webrtc"}
