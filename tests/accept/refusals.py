@@ -27,6 +27,7 @@ BURST = 3
 SETTINGS = f'[limits]\nconnect_every = "10m"\nconnect_burst = {BURST}\n'
 AT_ONCE = 3
 PROGRAMME_SECONDS, SHORT_PROGRAMME_SECONDS = 150, 40
+LEAST_WATCHED = 6  # seconds of the running streams, however soon all clients are refused: a rate of pictures needs some
 SLOTS = ("primary", "backup")
 TYPE = {"rtmp": "rtmp", "rtmps": "rtmp", "srt": "srt", "whip": "whip"}
 UNKNOWN_ID = 999999
@@ -116,6 +117,7 @@ class OnAir:
         self.file = self.weir.dir / "running.mp4"
         self.recorder = hls.Recorder(presentation, {presentation.variants[0].url: self.file})
         self.recorder.start()
+        self.watched = time.monotonic()
 
     def received(self, kind):
         """Slots that pictures have come to."""
@@ -125,19 +127,31 @@ class OnAir:
         return [(slot["session"] or {}).get("id") for slot in self.weir.detail(stream)["slots"]]
 
     def units(self, stream):
-        """When, and how many pictures came by then to each slot that has an encoder."""
-        return time.monotonic(), [slot["session"]["video_units"] for slot in self.weir.detail(stream)["slots"] if slot["session"]]
+        """For each slot that has an encoder: when its counter last moved, and to how many pictures. It moves four times a second, so that a
+        count read in between is up to seven pictures old."""
+        def counts():
+            return {slot["slot"]: slot["session"]["video_units"] for slot in self.weir.detail(stream)["slots"] if slot["session"]}
+        old, moved = counts(), {}
+
+        def all_moved():
+            for slot, count in counts().items():
+                if slot not in moved and count != old.get(slot):
+                    moved[slot] = time.monotonic(), count
+            return len(moved) == len(old)
+        wait_until("pictures in each slot", 5, all_moved, every=0.01)
+        return [moved[slot] for slot in old]
 
     def figures(self):
+        long_enough = self.watched + LEAST_WATCHED
+        wait_until("end of the watch", LEAST_WATCHED + 1, lambda: time.monotonic() >= long_enough)
         self.recorder.finish()
         found = []
         for kind, stream in self.streams.items():
             detail = self.weir.detail(stream)
             dropped = [slot["session"]["dropped_units"] for slot in detail["slots"] if slot["session"]]
             what = f"{kind} on air"
-            (began, before), (now, after) = self.counted[kind], self.units(stream)
             # A live encoder loses what it cannot send.
-            rates = [(b - a) / (now - began) for a, b in zip(before, after)]
+            rates = [(after - before) / (now - began) for (began, before), (now, after) in zip(self.counted[kind], self.units(stream))]
             found += [
                 equal(f"{what}: sessions kept", self.sessions(stream) == self.before[kind], True),
                 equal(f"{what}: units dropped, each slot", dropped, [0] * len(dropped)),
