@@ -5,6 +5,7 @@
 
 pub mod intake;
 pub mod preauth;
+pub mod pull;
 pub mod refusals;
 pub mod rtmp;
 pub mod srt;

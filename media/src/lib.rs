@@ -14,6 +14,7 @@
 //! rtmp, flv           wire formats of RTMP push
 //! ts, srt             wire format of SRT push, and the names it publishes to
 //! sdp, rtp            wire formats of WHIP push
+//! pull                addresses that streams are pulled from
 //! package             CMAF chunks to LL-HLS and LL-DASH
 //! ```
 
@@ -29,6 +30,7 @@ pub mod ladder;
 pub mod package;
 pub mod pipeline;
 pub mod protocol;
+pub mod pull;
 pub mod rtmp;
 pub mod rtp;
 pub mod sdp;
