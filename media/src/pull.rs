@@ -143,12 +143,14 @@ impl PullUri {
             return Err(PullUriError::Host);
         }
         // Stream ids are written with a bare `#`; nothing that is pulled has a fragment.
-        let url = Url::parse(&format!("{}://{}", scheme.as_str(), rest.replace('#', "%23")))
-            .map_err(|error| match error {
-                url::ParseError::EmptyHost => PullUriError::Host,
-                url::ParseError::InvalidPort => PullUriError::Port,
-                _ => PullUriError::Syntax,
-            })?;
+        let url =
+            Url::parse(&format!("{}://{}", scheme.as_str(), rest.replace('#', "%23"))).map_err(
+                |error| match error {
+                    url::ParseError::EmptyHost => PullUriError::Host,
+                    url::ParseError::InvalidPort => PullUriError::Port,
+                    _ => PullUriError::Syntax,
+                },
+            )?;
         let uri = Self { scheme, url };
         if uri.url.host_str().is_none_or(str::is_empty) {
             return Err(PullUriError::Host);
@@ -171,9 +173,7 @@ impl PullUri {
         }
         let sources: Vec<_> = text
             .split_whitespace()
-            .map(|text| {
-                Self::parse(text).map_err(|error| PullListError::Source { shown: shown(text), error })
-            })
+            .map(|text| Self::parse(text).map_err(|error| PullListError::Source { shown: shown(text), error }))
             .collect::<Result<_, _>>()?;
         if sources.len() > MAX_SOURCES { Err(PullListError::TooMany) } else { Ok(sources) }
     }
@@ -267,7 +267,11 @@ impl fmt::Display for PullUri {
             let value = if HARMLESS.contains(&&*name) { &value } else { "***" };
             // A key of RTMP is written as a query without a name.
             let name = if matches!(scheme, Scheme::Rtmp | Scheme::Rtmps) && value == "***" { "***" } else { &*name };
-            if name == value { write!(f, "{separator}{name}")? } else { write!(f, "{separator}{name}={value}")? }
+            if name == value {
+                write!(f, "{separator}{name}")?
+            } else {
+                write!(f, "{separator}{name}={value}")?
+            }
             separator = '&';
         }
         Ok(())
@@ -283,10 +287,12 @@ impl fmt::Debug for PullUri {
 /// What of a wrong address may be shown: what stands before its secrets.
 fn shown(text: &str) -> String {
     let text = match text.split_once("://") {
-        Some((scheme, rest)) => match rest.split_once(['/', '?', '#']).map_or(rest, |(authority, _)| authority).rsplit_once('@') {
-            Some((_, host)) => return format!("{scheme}://***@{host}"),
-            None => text,
-        },
+        Some((scheme, rest)) => {
+            match rest.split_once(['/', '?', '#']).map_or(rest, |(authority, _)| authority).rsplit_once('@') {
+                Some((_, host)) => return format!("{scheme}://***@{host}"),
+                None => text,
+            }
+        }
         None => text,
     };
     let end = text.find(['?', '#']).unwrap_or(text.len());
@@ -308,7 +314,10 @@ mod tests {
         let sources = PullUri::parse_list(text).unwrap();
         let places: Vec<_> = sources.iter().map(|uri| (uri.scheme(), uri.host(), uri.port())).collect();
         let host = |number: u8| format!("encoder{number}.example.com");
-        assert_eq!(places, [(Scheme::Rtmp, host(1), 1935), (Scheme::Rtmp, host(2), 1935), (Scheme::Srt, host(3), 9000)]);
+        assert_eq!(
+            places,
+            [(Scheme::Rtmp, host(1), 1935), (Scheme::Rtmp, host(2), 1935), (Scheme::Srt, host(3), 9000)]
+        );
         assert_eq!(sources[1].rtmp_name(), Some(("live", "stream123_backup".to_owned())));
         let srt = sources[2].srt().unwrap();
         assert_eq!((srt.stream_id.as_deref(), srt.latency), (Some("stream123"), Some(Duration::from_secs(1))));
@@ -319,7 +328,10 @@ mod tests {
         for (text, shown) in [
             ("rtsp://admin:secret@cam.example.com/1?token=secret", "rtsp://***@cam.example.com/1?token=***"),
             ("rtmp://h.example.com/live/name?secret", "rtmp://h.example.com/live/name?***"),
-            ("srt://h.example.com:9000?streamid=7#secret&latency=200", "srt://h.example.com:9000?streamid=***&latency=200"),
+            (
+                "srt://h.example.com:9000?streamid=7#secret&latency=200",
+                "srt://h.example.com:9000?streamid=***&latency=200",
+            ),
             ("https://h.example.com/live/index.m3u8?key=secret", "https://h.example.com/live/index.m3u8?key=***"),
             ("http://[2606:4700::1]:8080/a.ts", "http://[2606:4700::1]:8080/a.ts"),
         ] {

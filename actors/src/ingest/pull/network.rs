@@ -188,7 +188,8 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn what_a_name_must_not_be_connected_to_is_left_out() {
         let network = Network::with_resolver(vec![], stub(&[&["10.0.0.1", "9.9.9.9", "::1"]])).unwrap();
-        assert_eq!(network.resolve("h", 80).await.unwrap(), ["9.9.9.9:80".parse().unwrap()]);
+        let public: SocketAddr = "9.9.9.9:80".parse().unwrap();
+        assert_eq!(network.resolve("h", 80).await.unwrap(), [public]);
         let network = Network::with_resolver(vec![], stub(&[&["127.0.0.1"]])).unwrap();
         let error = network.resolve("h", 80).await.unwrap_err();
         assert!(matches!(error, NetworkError::Forbidden { .. }), "{error}");
