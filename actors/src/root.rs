@@ -30,6 +30,7 @@ use crate::event::{EventKind, EventSink};
 use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::listener::{Door, Listener};
+use crate::pull::Puller;
 use crate::status::StatusBoard;
 use crate::stream::{Kept, StreamSupervisor, Wishes};
 use crate::supervise::{Body, Children, ExitReason, Parent, Report, Uplink, Vitals, restart_later, spawn};
@@ -97,9 +98,10 @@ pub fn start(
     admission: AdmissionBoard,
     streams: Vec<StreamSpec>,
     doors: Vec<Door>,
+    puller: Option<Puller>,
 ) -> (Addr<Root>, RootEnd) {
     let (children, reports) = Children::new(CAPACITY);
-    let shared = Arc::new(Shared::new(config, factory, events, board, admission));
+    let shared = Arc::new(Shared::new(config, factory, events, board, admission, puller));
     let failure = Arc::default();
     let streams = streams.into_iter().map(|spec| (spec.id, Stream::new(spec, &shared))).collect();
     let root = Root {
@@ -134,6 +136,11 @@ impl Root {
     /// Whether a stream's supervisor keeps dying, and the next try is too far away to wait for.
     fn is_down(&self, id: StreamId) -> bool {
         self.vitals(id).is_some_and(|vitals| vitals.degraded && !vitals.running)
+    }
+
+    /// A stream that is pulled needs a supervisor before anybody comes.
+    fn is_wanted(&self, id: StreamId) -> bool {
+        !self.draining && self.streams.get(&id).is_some_and(|stream| !stream.spec.pulled().is_empty())
     }
 
     fn start_supervisor(&mut self, id: StreamId) {
@@ -194,6 +201,10 @@ impl Root {
             }
         }
         self.shared.admission.set_down(id, self.is_down(id));
+        // Switched on again before it had ended.
+        if *reason == ExitReason::Normal && self.is_wanted(id) {
+            return self.start_supervisor(id);
+        }
         // Last, because who waits here asks at once.
         if let Some(stream) = self.streams.get(&id) {
             stream.supervisor.send_replace(None);
@@ -228,6 +239,8 @@ impl Actor for Root {
             Self::add_stream(stream::poll_fn(move |cx| reports.poll_recv(cx)), ctx);
         }
         (0..self.doors.len()).for_each(|number| self.open_door(number, ctx));
+        let pulled: Vec<_> = self.streams.keys().copied().filter(|id| self.is_wanted(*id)).collect();
+        pulled.into_iter().for_each(|id| self.start_supervisor(id));
     }
 }
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use crate::id::Protocol;
+
 /// Longest list, characters.
 pub const MAX_LIST: usize = 4096;
 /// Most addresses of one stream.
@@ -181,6 +183,20 @@ impl PullUri {
     /// How it is fetched.
     pub fn scheme(&self) -> Scheme {
         self.scheme
+    }
+
+    /// What it speaks; of HTTP, playlists are told by their names.
+    pub fn protocol(&self) -> Protocol {
+        match self.scheme {
+            Scheme::Rtmp => Protocol::Rtmp,
+            Scheme::Rtmps => Protocol::Rtmps,
+            Scheme::Srt => Protocol::Srt,
+            Scheme::Rtsp => Protocol::Rtsp,
+            Scheme::Http | Scheme::Https => {
+                let path = self.url.path().to_ascii_lowercase();
+                if path.ends_with(".m3u8") || path.ends_with(".m3u") { Protocol::Hls } else { Protocol::Http }
+            }
+        }
     }
 
     /// All of it. Holds secrets: not to be logged.

@@ -364,6 +364,7 @@ mod tests {
             srt_passphrase: None,
             active: true,
             pull: false,
+            sources: Arc::default(),
             ladder: Ladder::default(),
             failover: FailoverSpec::default(),
         };
