@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 /// Most pictures that may overtake one: what the largest decoder of H.264 (A.3.1) or H.265 (A.4.2) holds.
 const DEEPEST: usize = 16;
-/// Further back than this, in ticks of 90 kHz, is no B frame but another timeline.
+/// Further from the one before than this, in ticks of 90 kHz, is no B frame but another timeline.
 const FURTHEST: i64 = 2 * 90_000;
 /// Between the decoding times of pictures before which nothing is known, ticks: 1 ms.
 const STEP: i64 = 90;
@@ -23,6 +23,8 @@ pub struct Reorder {
     depth: usize,
     /// Showing times of the latest pictures without wrap, in the order of decoding.
     recent: VecDeque<i64>,
+    /// The latest decoding time.
+    given: Option<i64>,
 }
 
 impl Reorder {
@@ -32,8 +34,9 @@ impl Reorder {
         let last = self.recent.back().copied().unwrap_or(timestamp.into());
         let shown = last + i64::from(timestamp.wrapping_sub(last as u32) as i32);
         let mut overtaken = self.recent.iter().filter(|other| **other > shown).count();
-        if overtaken > DEEPEST || self.recent.iter().any(|other| *other - shown > FURTHEST) {
+        if overtaken > DEEPEST || (shown - last).abs() > FURTHEST {
             self.recent.clear();
+            self.given = None;
             overtaken = 0;
         }
         self.recent.push_back(shown);
@@ -44,7 +47,12 @@ impl Reorder {
             self.depth = overtaken;
             return None;
         }
-        Some(shown - self.decoded())
+        let decoded = self.decoded();
+        if self.given.is_some_and(|given| decoded < given) {
+            return None;
+        }
+        self.given = Some(decoded);
+        Some(shown - decoded)
     }
 
     /// When the latest picture is decoded.
@@ -89,8 +97,8 @@ mod tests {
     fn a_pyramid_is_learned_step_by_step() {
         let mut reorder = Reorder::default();
         let group = |first: u32| [0, 4, 2, 1, 3].map(|frame| first + frame);
-        assert_eq!(decoded(&mut reorder, &group(0)), [Some(0), Some(4), None, None, Some(2)]);
-        assert_eq!(decoded(&mut reorder, &group(5)), [3, 4, 5, 6, 7].map(Some));
+        assert_eq!(decoded(&mut reorder, &group(0)), [Some(0), Some(4), None, None, None]);
+        assert_eq!(decoded(&mut reorder, &group(5)), [None, Some(4), Some(5), Some(6), Some(7)]);
     }
 
     #[test]
@@ -104,6 +112,9 @@ mod tests {
         let mut reorder = Reorder::default();
         decoded(&mut reorder, &[1000, 1001, 1002]);
         assert_eq!(decoded(&mut reorder, &[1, 2, 3]), [1, 2, 3].map(Some));
+        decoded(&mut reorder, &[4, 7, 5, 6, 8]);
+        let ahead: Vec<_> = [1000, 1003, 1001, 1002].map(|frame| reorder.place(frame * 3000)).into();
+        assert_eq!(ahead, [Some(STEP), Some(9000), Some(0), Some(0)]);
     }
 
     proptest! {
@@ -112,9 +123,9 @@ mod tests {
             groups in prop::collection::vec(prop::sample::select(vec![vec![0u32, 3, 1, 2], vec![0, 4, 2, 1, 3], vec![0, 1]]), 2..30)
         ) {
             let (mut reorder, mut first, mut last) = (Reorder::default(), 0, i64::MIN);
-            decoded(&mut reorder, &[0, 4, 2, 1, 3]);
+            decoded(&mut reorder, &[0, 4, 2, 1, 3, 5, 6]);
             for group in groups {
-                first += 10;
+                first += 8;
                 for frame in group {
                     let shown = i64::from(first + frame) * 3000;
                     let ahead = reorder.place(shown as u32).unwrap();
