@@ -13,7 +13,7 @@
 //! pipeline, protocol  the seam to the media worker: trait and events, messages on its socket
 //! rtmp, flv           wire formats of RTMP push
 //! ts, srt             wire format of SRT push, and the names it publishes to
-//! sdp, rtp            wire formats of WHIP push
+//! sdp, rtp            wire formats of WHIP push, and of RTSP pull
 //! pull                addresses that streams are pulled from
 //! package             CMAF chunks to LL-HLS and LL-DASH
 //! ```
