@@ -15,6 +15,7 @@
 //! ts, srt             wire format of SRT push, and the names it publishes to
 //! sdp, rtp            wire formats of WHIP push
 //! pull                addresses that streams are pulled from
+//! mp4                 segments of HLS pull
 //! package             CMAF chunks to LL-HLS and LL-DASH
 //! ```
 
@@ -27,6 +28,7 @@ pub mod flv;
 pub mod grid;
 pub mod id;
 pub mod ladder;
+pub mod mp4;
 pub mod package;
 pub mod pipeline;
 pub mod protocol;
