@@ -16,6 +16,7 @@
 //! sdp, rtp            wire formats of WHIP push
 //! pull                addresses that streams are pulled from
 //! mp4                 segments of HLS pull
+//! splice, pace        what comes in segments, on one timeline and at the pace of a live source
 //! package             CMAF chunks to LL-HLS and LL-DASH
 //! ```
 
@@ -29,6 +30,7 @@ pub mod grid;
 pub mod id;
 pub mod ladder;
 pub mod mp4;
+pub mod pace;
 pub mod package;
 pub mod pipeline;
 pub mod protocol;
@@ -36,6 +38,7 @@ pub mod pull;
 pub mod rtmp;
 pub mod rtp;
 pub mod sdp;
+pub mod splice;
 pub mod srt;
 pub mod time;
 pub mod ts;
