@@ -15,7 +15,7 @@
 //! ts, srt             wire format of SRT push, and the names it publishes to
 //! sdp, rtp            wire formats of WHIP push
 //! pull                addresses that streams are pulled from
-//! mp4                 segments of HLS pull
+//! hls, mp4            playlists and segments of HLS pull
 //! splice, pace        what comes in segments, on one timeline and at the pace of a live source
 //! package             CMAF chunks to LL-HLS and LL-DASH
 //! ```
@@ -27,6 +27,7 @@ pub mod failover;
 pub mod feed;
 pub mod flv;
 pub mod grid;
+pub mod hls;
 pub mod id;
 pub mod ladder;
 pub mod mp4;
