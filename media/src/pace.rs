@@ -111,6 +111,7 @@ fn nanos(time: Timestamp) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::some_instant;
 
     struct Clock(Instant);
 
@@ -126,7 +127,7 @@ mod tests {
 
     /// A rule whose first picture, of time 1000 ms, was released at the begin.
     fn anchored() -> (Pace, Clock) {
-        let (mut pace, clock) = (Pace::default(), Clock(Instant::now()));
+        let (mut pace, clock) = (Pace::default(), Clock(some_instant()));
         pace.released(dts(1000), clock.at(0));
         (pace, clock)
     }

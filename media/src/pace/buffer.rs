@@ -107,10 +107,12 @@ impl Buffer {
             Track::Video => &self.video,
             Track::Audio => &self.audio,
         };
+        if self.video.bytes + self.audio.bytes >= MOST_BYTES {
+            return false;
+        }
         let (Some(first), Some(newest)) = (queue.front(), queue.newest) else { return true };
         let waiting = self.pace.waiting(newest, now).unwrap_or(newest.since(first).into());
-        let most = self.pace.usual() + 2 * self.excess.as_nanos() as i128;
-        waiting <= most && self.video.bytes + self.audio.bytes < MOST_BYTES
+        waiting <= self.pace.usual() + 2 * self.excess.as_nanos() as i128
     }
 
     /// Units that were skipped.

@@ -1,5 +1,6 @@
 use super::super::playlist::Playlist;
 use super::*;
+use crate::time::some_instant;
 
 /// A list of 4 s segments from `sequence` on; `marks` has a character for each: `.`, `d` discontinuity, `g` gap.
 fn listed(sequence: u64, marks: &str, tail: &str) -> Media {
@@ -25,7 +26,7 @@ struct Client {
 
 impl Client {
     fn new() -> Self {
-        Self { follow: Follow::default(), start: Instant::now() }
+        Self { follow: Follow::default(), start: some_instant() }
     }
 
     fn at(&self, millis: u64) -> Instant {

@@ -2,6 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::codec::{AudioCodec, AudioConfig};
+use crate::time::some_instant;
 
 const TARGET: u64 = 4;
 
@@ -12,7 +13,7 @@ struct Source {
 
 impl Source {
     fn new() -> Self {
-        Self { buffer: Buffer::new(Duration::from_secs(3 * TARGET)), start: Instant::now() }
+        Self { buffer: Buffer::new(Duration::from_secs(3 * TARGET)), start: some_instant() }
     }
 
     fn at(&self, millis: u64) -> Instant {
@@ -85,7 +86,7 @@ fn a_burst_comes_out_in_real_time_and_in_order() {
 #[test]
 fn both_tracks_come_out_by_their_times_whatever_came_first() {
     let mut buffer = Buffer::new(Duration::from_secs(12));
-    let now = Instant::now();
+    let now = some_instant();
     for item in [unit(Track::Video, 0, true), unit(Track::Video, 40, false), unit(Track::Audio, 20, true)] {
         buffer.push(item);
     }
@@ -99,7 +100,7 @@ fn both_tracks_come_out_by_their_times_whatever_came_first() {
 #[test]
 fn sound_waits_for_the_first_picture() {
     let mut buffer = Buffer::new(Duration::from_secs(12));
-    let now = Instant::now();
+    let now = some_instant();
     buffer.push(unit(Track::Audio, 20, true));
     assert_eq!((buffer.poll(now), buffer.due(now)), (None, None));
     buffer.push(unit(Track::Video, 0, true));
@@ -110,7 +111,7 @@ fn sound_waits_for_the_first_picture() {
 #[test]
 fn a_configuration_comes_right_before_its_unit() {
     let mut buffer = Buffer::new(Duration::from_secs(12));
-    let now = Instant::now();
+    let now = some_instant();
     for item in [config(1), unit(Track::Audio, 0, true), config(2), config(3), unit(Track::Audio, 20, true)] {
         buffer.push(item);
     }
@@ -132,6 +133,15 @@ fn room_ends_twice_the_excess_beyond_the_usual_and_comes_back_in_time() {
     source.pictures(0);
     assert!(!source.segment(3900, 7, false));
     assert!(source.segment(3960, 7, false), "24 s wait again");
+}
+
+#[test]
+fn room_ends_with_the_bytes_of_either_track() {
+    let mut buffer = Buffer::new(Duration::from_secs(12));
+    let (time, now) = (Timestamp::from_millis(0), some_instant());
+    let data = Bytes::from(vec![0; MOST_BYTES]);
+    buffer.push(FeedItem::Unit(AccessUnit { track: Track::Audio, pts: time, dts: time, keyframe: true, data }));
+    assert!(!buffer.has_room(Track::Audio, now) && !buffer.has_room(Track::Video, now));
 }
 
 #[test]
