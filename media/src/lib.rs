@@ -15,6 +15,8 @@
 //! ts, srt             wire format of SRT push, and the names it publishes to
 //! sdp, rtp            wire formats of WHIP push, and of RTSP pull
 //! pull                addresses that streams are pulled from
+//! hls, mp4            playlists and segments of HLS pull
+//! splice, pace        what comes in segments, on one timeline and at the pace of a live source
 //! package             CMAF chunks to LL-HLS and LL-DASH
 //! ```
 
@@ -25,8 +27,11 @@ pub mod failover;
 pub mod feed;
 pub mod flv;
 pub mod grid;
+pub mod hls;
 pub mod id;
 pub mod ladder;
+pub mod mp4;
+pub mod pace;
 pub mod package;
 pub mod pipeline;
 pub mod protocol;
@@ -34,6 +39,7 @@ pub mod pull;
 pub mod rtmp;
 pub mod rtp;
 pub mod sdp;
+pub mod splice;
 pub mod srt;
 pub mod time;
 pub mod ts;
