@@ -11,8 +11,10 @@ pub const FC: c_int = 4;
 pub const RCVBUF: c_int = 6;
 pub const SNDSYN: c_int = 1;
 pub const PASSPHRASE: c_int = 26;
+pub const PBKEYLEN: c_int = 27;
 pub const TLPKTDROP: c_int = 31;
 pub const PEERVERSION: c_int = 35;
+pub const CONNTIMEO: c_int = 36;
 pub const LOSSMAXTTL: c_int = 42;
 pub const RCVLATENCY: c_int = 43;
 pub const MINVERSION: c_int = 45;
@@ -26,7 +28,14 @@ pub const PEERIDLETIMEO: c_int = 55;
 pub const LIVE: c_int = 0;
 /// `SRT_EASYNCRCV`: nothing to read now.
 pub const NOTHING_TO_READ: c_int = 6002;
+/// `SRTS_CONNECTING`.
+pub const CONNECTING: c_int = 4;
+/// `SRTS_CONNECTED`.
+pub const CONNECTED: c_int = 5;
+/// `SRT_REJ_TIMEOUT`.
+pub const REJECT_TIMEOUT: c_int = 16;
 pub const EPOLL_IN: c_int = 1;
+pub const EPOLL_OUT: c_int = 4;
 pub const EPOLL_ERR: c_int = 8;
 pub const EPOLL_EDGE: c_int = 1 << 31;
 /// `SRT_EPOLL_ENABLE_EMPTY`: waiting for no socket is no error.
@@ -129,6 +138,10 @@ unsafe extern "C" {
     pub fn srt_listen(socket: Socket, backlog: c_int) -> c_int;
     pub fn srt_listen_callback(socket: Socket, callback: ListenCallback, opaque: *mut c_void) -> c_int;
     pub fn srt_accept(socket: Socket, address: *mut libc::sockaddr, length: *mut c_int) -> Socket;
+    pub fn srt_connect(socket: Socket, address: *const libc::sockaddr, length: c_int) -> c_int;
+    pub fn srt_getsockstate(socket: Socket) -> c_int;
+    pub fn srt_getrejectreason(socket: Socket) -> c_int;
+    pub fn srt_rejectreason_str(reason: c_int) -> *const c_char;
     pub fn srt_setrejectreason(socket: Socket, reason: c_int) -> c_int;
     pub fn srt_setsockflag(socket: Socket, option: c_int, value: *const c_void, length: c_int) -> c_int;
     pub fn srt_getsockflag(socket: Socket, option: c_int, value: *mut c_void, length: *mut c_int) -> c_int;

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::IntoRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::address::from_c;
 use super::c;
 use super::connection::Connection;
 use super::library::{check, last_error};
 use super::poller::Poller;
-use super::socket::{Options, Socket};
+use super::socket::{Options, Socket, set_text};
 
 /// Who asks to be let in, on libsrt's receiving thread.
 #[derive(Clone, Copy)]
@@ -96,7 +97,7 @@ impl Listener {
         }
         let socket = Socket::own(id, Arc::clone(self.socket.poller()));
         // SAFETY: libsrt wrote an address of its family's size into it.
-        let peer = unsafe { socket_address(address.as_ptr().cast()) };
+        let peer = unsafe { from_c(address.as_ptr().cast()) };
         // By edge: whoever reads reads until there is nothing more.
         socket.watch(c::EPOLL_IN | c::EPOLL_ERR | c::EPOLL_EDGE)?;
         Ok(Some(Connection::new(socket, peer)))
@@ -119,16 +120,14 @@ unsafe extern "C" fn on_caller(
     // No unwinding through C. A panic's words are in the log by the panic hook.
     let verdict = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: libsrt hands over its own buffers.
-        let (peer, stream_id) = unsafe { (socket_address(peer), CStr::from_ptr(stream_id)) };
+        let (peer, stream_id) = unsafe { (from_c(peer), CStr::from_ptr(stream_id)) };
         gatekeeper(Caller { peer, stream_id: stream_id.to_bytes() })
     }));
     let reason = match verdict {
         Ok(Verdict::Accept(passphrase)) => {
             // An empty one is set explicitly: a stream without passphrase is for callers without.
             let passphrase = passphrase.as_ref().map_or("", |passphrase| passphrase.expose_secret());
-            let length = passphrase.len() as c_int;
-            // SAFETY: reads `length` bytes.
-            if unsafe { c::srt_setsockflag(socket, c::PASSPHRASE, passphrase.as_ptr().cast(), length) } != c::ERROR {
+            if set_text(socket, c::PASSPHRASE, passphrase).is_ok() {
                 return 0;
             }
             Some(REJECT_INTERNAL)
@@ -141,21 +140,4 @@ unsafe extern "C" fn on_caller(
         unsafe { c::srt_setrejectreason(socket, reason) };
     }
     c::ERROR
-}
-
-/// # Safety
-/// `address` points to an address of its family's size.
-unsafe fn socket_address(address: *const libc::sockaddr) -> SocketAddr {
-    // SAFETY: every address begins with its family, and what follows is as the family says. They may lie anywhere.
-    unsafe {
-        if c_int::from((*address).sa_family) == libc::AF_INET6 {
-            let v6 = address.cast::<libc::sockaddr_in6>().read_unaligned();
-            // A socket for both families shows IPv4 in IPv6's clothes.
-            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr).to_canonical();
-            (ip, u16::from_be(v6.sin6_port)).into()
-        } else {
-            let v4 = address.cast::<libc::sockaddr_in>().read_unaligned();
-            (Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)), u16::from_be(v4.sin_port)).into()
-        }
-    }
 }

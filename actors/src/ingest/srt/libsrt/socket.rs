@@ -89,7 +89,17 @@ impl Socket {
         Ok(())
     }
 
-    fn set<T: Copy>(&self, option: c_int, value: &T) -> io::Result<()> {
+    /// Where it stands, `SRTS_…`.
+    pub fn state(&self) -> c_int {
+        // SAFETY: plain numbers.
+        unsafe { c::srt_getsockstate(self.id) }
+    }
+
+    pub fn set_text(&self, option: c_int, text: &str) -> io::Result<()> {
+        set_text(self.id, option, text)
+    }
+
+    pub fn set<T: Copy>(&self, option: c_int, value: &T) -> io::Result<()> {
         let length = size_of::<T>() as c_int;
         // SAFETY: reads as many bytes as `value` has.
         check(unsafe { c::srt_setsockflag(self.id, option, (&raw const *value).cast(), length) }).map(drop)
@@ -111,6 +121,12 @@ impl Drop for Socket {
     }
 }
 
-fn millis(duration: Duration) -> c_int {
+pub(super) fn set_text(socket: c::Socket, option: c_int, text: &str) -> io::Result<()> {
+    let length = text.len() as c_int;
+    // SAFETY: reads `length` bytes.
+    check(unsafe { c::srt_setsockflag(socket, option, text.as_ptr().cast(), length) }).map(drop)
+}
+
+pub(super) fn millis(duration: Duration) -> c_int {
     duration.as_millis() as c_int
 }

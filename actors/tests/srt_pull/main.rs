@@ -1,0 +1,11 @@
+//! What many SRT calls leave behind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod leaks;
+
+/// One test at a time: descriptors and threads are counted by the process.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Longer than anything here takes on a busy machine; a test that waits so long has failed.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
