@@ -11,6 +11,7 @@
 pub mod libsrt;
 
 mod publication;
+pub(super) mod reception;
 
 use std::future::Future;
 use std::net::SocketAddr;
