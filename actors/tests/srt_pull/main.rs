@@ -1,8 +1,9 @@
-//! What many SRT calls leave behind.
+//! Pulling by SRT from real listeners (ffmpeg, srt-live-transmit), and what many calls leave behind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod leaks;
+mod sources;
 
 /// One test at a time: descriptors and threads are counted by the process.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
