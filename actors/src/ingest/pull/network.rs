@@ -22,7 +22,7 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(3);
 /// For one address to take the connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// Of a name's addresses so many are tried.
-const TRIES: usize = 4;
+pub(super) const TRIES: usize = 4;
 
 /// Why nothing is connected.
 #[derive(Debug, thiserror::Error)]
