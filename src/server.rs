@@ -23,7 +23,7 @@ use weir_actors::ingest::srt;
 use weir_actors::ingest::whip::{Whip, WhipSettings};
 use weir_actors::status::StatusBoard;
 use weir_actors::supervise::ExitReason;
-use weir_actors::{Door, Puller, TreeConfig};
+use weir_actors::{Door, Outside, Puller, TreeConfig};
 use weir_media::pipeline::{OutputSink, PipelineFactory};
 use weir_pipelines::host::{self, HostConfig, WorkerPipelines};
 use weir_policy::rotation;
@@ -179,16 +179,9 @@ pub async fn run(
     let (events, given_up) = GiveUps::before(outbox.clone());
     let network = Network::new(config.pull.allow.clone())?;
     let puller = Puller { fetch: Arc::new(network), runtime: media.clone() };
-    let (root, mut end) = weir_actors::start(
-        tree_config(&config),
-        factory,
-        events,
-        board.clone(),
-        admission.clone(),
-        streams,
-        doors,
-        Some(puller),
-    );
+    let outside = Outside { factory, events, puller: Some(puller) };
+    let (root, mut end) =
+        weir_actors::start(tree_config(&config), outside, board.clone(), admission.clone(), streams, doors);
     let heartbeat = Heartbeat::start();
     media.spawn(heartbeat.clone().watch());
     let whip = Whip::new(whip_settings(&config), root.clone().recipient(), admission, media.clone());

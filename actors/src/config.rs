@@ -115,6 +115,16 @@ pub(crate) fn behind(spec: &FailoverSpec) -> Duration {
     }
 }
 
+/// What the tree needs of the world outside.
+pub struct Outside {
+    /// Makes the worker processes.
+    pub factory: Arc<dyn PipelineFactory>,
+    /// Hears what happens.
+    pub events: Arc<dyn EventSink>,
+    /// Fetches sources; `None` where nothing is pulled.
+    pub puller: Option<Puller>,
+}
+
 /// What every supervisor works with.
 pub(crate) struct Shared {
     pub config: TreeConfig,
@@ -128,14 +138,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub fn new(
-        config: TreeConfig,
-        factory: Arc<dyn PipelineFactory>,
-        events: Arc<dyn EventSink>,
-        board: StatusBoard,
-        admission: AdmissionBoard,
-        puller: Option<Puller>,
-    ) -> Self {
+    pub fn new(config: TreeConfig, outside: Outside, board: StatusBoard, admission: AdmissionBoard) -> Self {
+        let Outside { factory, events, puller } = outside;
         Self { config, factory, events, board, admission, puller, sessions: AtomicU64::new(0) }
     }
 

@@ -70,7 +70,7 @@ pub mod token;
 #[cfg(test)]
 extern crate self as weir_actors;
 
-pub use config::{Restarts, TreeConfig};
+pub use config::{Outside, Restarts, TreeConfig};
 pub use listener::{Door, Serve, ServeFactory};
 pub use pull::Puller;
 pub use root::{Root, RootEnd, start};

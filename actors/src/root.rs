@@ -20,17 +20,15 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream;
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_media::id::StreamId;
-use weir_media::pipeline::PipelineFactory;
 
 use crate::admission_board::{AdmissionBoard, Slots};
 use crate::clock;
-use crate::config::{Shared, TreeConfig};
+use crate::config::{Outside, Shared, TreeConfig};
 use crate::control::StreamSpec;
-use crate::event::{EventKind, EventSink};
+use crate::event::EventKind;
 use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::listener::{Door, Listener};
-use crate::pull::Puller;
 use crate::status::StatusBoard;
 use crate::stream::{Kept, StreamSupervisor, Wishes};
 use crate::supervise::{Body, Children, ExitReason, Parent, Report, Uplink, Vitals, restart_later, spawn};
@@ -92,16 +90,14 @@ pub type RootEnd = LocalBoxFuture<'static, ExitReason>;
 /// is refused as unknown does not come back. Later ones come by [`PutStream`](crate::control::PutStream).
 pub fn start(
     config: TreeConfig,
-    factory: Arc<dyn PipelineFactory>,
-    events: Arc<dyn EventSink>,
+    outside: Outside,
     board: StatusBoard,
     admission: AdmissionBoard,
     streams: Vec<StreamSpec>,
     doors: Vec<Door>,
-    puller: Option<Puller>,
 ) -> (Addr<Root>, RootEnd) {
     let (children, reports) = Children::new(CAPACITY);
-    let shared = Arc::new(Shared::new(config, factory, events, board, admission, puller));
+    let shared = Arc::new(Shared::new(config, outside, board, admission));
     let failure = Arc::default();
     let streams = streams.into_iter().map(|spec| (spec.id, Stream::new(spec, &shared))).collect();
     let root = Root {

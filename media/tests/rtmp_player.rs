@@ -157,7 +157,7 @@ fn each_thing_is_asked_for_when_the_one_before_is_answered() {
     let connect = ("connect".to_owned(), 0);
     let create = ("createStream".to_owned(), 0);
     let play = ("play".to_owned(), 7);
-    assert_eq!(say(&handshake()), [connect.clone()]);
+    assert_eq!(say(&handshake()), std::slice::from_ref(&connect));
     assert_eq!(say(&connected()), [connect.clone(), create.clone()]);
     assert_eq!(say(&created(2.0)), [connect, create, play]);
     let properties = connect_properties(&output);

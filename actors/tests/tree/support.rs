@@ -20,7 +20,7 @@ use weir_actors::ingest::{CloseReason, Grant, IngestFact, Publish};
 use weir_actors::probe::Probe;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
 use weir_actors::token::{DigestKey, Token, TokenDigest};
-use weir_actors::{Door, Puller, Root, RootEnd, TreeConfig, clock};
+use weir_actors::{Door, Outside, Puller, Root, RootEnd, TreeConfig, clock};
 use weir_media::access_unit::{AccessUnit, Track};
 use weir_media::failover::FailoverSpec;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
@@ -100,7 +100,8 @@ impl Tree {
         let sources = Sources::default();
         let puller = Puller { fetch: Arc::new(sources.clone()), runtime: Handle::current() };
         let shared = (board.clone(), admission.clone());
-        let (root, end) = weir_actors::start(config, makers, sink, shared.0, shared.1, streams, doors, Some(puller));
+        let outside = Outside { factory: makers, events: sink, puller: Some(puller) };
+        let (root, end) = weir_actors::start(config, outside, shared.0, shared.1, streams, doors);
         Self { root, end, factory, events, board, admission, sources }
     }
 

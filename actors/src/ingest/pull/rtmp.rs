@@ -64,7 +64,8 @@ where
     }
 
     async fn run(mut self, deadline: Instant) -> Result<Infallible, PullError> {
-        self.start().await?;
+        within(deadline, self.start()).await?;
+        self.outlet.put(Fetched::Heard(0)).await?;
         loop {
             self.turn().await?;
         }
