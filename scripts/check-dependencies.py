@@ -17,6 +17,7 @@ ALLOWED_LICENCES = {
 # Licences that only a named crate may have, with the reason.
 LICENCES_BY_CRATE = {
     "gst-plugin-fmp4": {"MPL-2.0"},  # file-level copyleft, used unchanged; docs/licensing.md
+    "webpki-root-certs": {"CDLA-Permissive-2.0"},  # data, and not built on this platform: the system's certificates are used
 }
 
 # Lowest versions without a published advisory, per release line: (line, floor).

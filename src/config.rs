@@ -10,7 +10,6 @@ mod doors;
 mod failover;
 pub mod fault;
 mod load;
-pub mod network;
 pub mod quality;
 pub mod value;
 
@@ -21,12 +20,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 pub use weir_media::protocol::H264Encoder;
+pub use weir_policy::network::Network;
 
 pub use self::doors::{Http, IceServer, Rtmp, Srt, Tls, Whip};
 pub use self::failover::Failover;
 pub use self::fault::{Fault, Faults};
 pub use self::load::{load, load_from};
-pub use self::network::Network;
 pub use self::quality::{Quality, QualitySet};
 pub use self::value::{Listen, Secret};
 use crate::tls::files::Files;

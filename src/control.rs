@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 use weir_actors::control::{ClosedSession, StreamSpec};
 use weir_media::id::StreamId;
+use weir_media::pull::PullUri;
 
 use crate::config::{Config, QualitySet};
 use crate::shelf::Shelf;
@@ -168,6 +169,17 @@ pub async fn specs(store: &Store, config: &Config) -> Result<Vec<StreamSpec>, St
     Ok(streams.iter().map(|stream| spec(stream, config, chosen)).collect())
 }
 
+/// What a stream is pulled from. The API checks what it takes, but an older version of it may have taken more.
+fn sources(stream: &Stream) -> Arc<[PullUri]> {
+    match PullUri::parse_list(stream.fields.uri.as_deref().unwrap_or_default()) {
+        Ok(sources) => sources.into(),
+        Err(error) => {
+            tracing::error!(stream = %stream.id, %error, "uri cannot be pulled from");
+            Arc::default()
+        }
+    }
+}
+
 /// What the tree must know of a stream. A quality set that is gone from the configuration counts as not chosen; `default` is the API's
 /// choice for streams that choose none.
 pub fn spec(stream: &Stream, config: &Config, default: Option<u32>) -> StreamSpec {
@@ -185,6 +197,7 @@ pub fn spec(stream: &Stream, config: &Config, default: Option<u32>) -> StreamSpe
         srt_passphrase: stream.fields.srt_passphrase.clone().map(SecretString::from),
         active: stream.fields.active,
         pull: stream.fields.pull,
+        sources: sources(stream),
         ladder: set.map(QualitySet::ladder).unwrap_or_default(),
         failover: stream.failover.over(config.failover.spec()),
     }

@@ -14,24 +14,26 @@ use actix_web::{App, HttpServer, web};
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use weir_actors::Door;
-use weir_actors::TreeConfig;
 use weir_actors::admission_board::AdmissionBoard;
 use weir_actors::control::{Drain, Stop};
 use weir_actors::heartbeat::Heartbeat;
+use weir_actors::ingest::pull::network::Network;
 use weir_actors::ingest::rtmp::{self, RtmpDoor, RtmpLimits};
 use weir_actors::ingest::srt;
 use weir_actors::ingest::whip::{Whip, WhipSettings};
 use weir_actors::status::StatusBoard;
 use weir_actors::supervise::ExitReason;
+use weir_actors::{Door, Outside, Puller, TreeConfig};
 use weir_media::pipeline::{OutputSink, PipelineFactory};
 use weir_pipelines::host::{self, HostConfig, WorkerPipelines};
+use weir_policy::rotation;
 
 use crate::api_key::{self, ApiKey, ApiKeyError};
 use crate::config::{self, Config, Listen};
 use crate::control;
 use crate::descriptors;
 use crate::http::{self, Api};
+use crate::pull::{self, GiveUps};
 use crate::shelf::Shelf;
 use crate::store::numbers::NumberKeeper;
 use crate::store::outbox::Outbox;
@@ -174,20 +176,18 @@ pub async fn run(
     };
     doors.extend(srt_port.map(|port| srt_door(port, media.clone())));
     let streams = control::specs(&store, &config).await?;
-    let (root, mut end) = weir_actors::start(
-        tree_config(&config),
-        factory,
-        outbox.clone(),
-        board.clone(),
-        admission.clone(),
-        streams,
-        doors,
-    );
+    let (events, given_up) = GiveUps::before(outbox.clone());
+    let network = Network::new(config.pull.allow.clone())?;
+    let puller = Puller { fetch: Arc::new(network), runtime: media.clone() };
+    let outside = Outside { factory, events, puller: Some(puller) };
+    let (root, mut end) =
+        weir_actors::start(tree_config(&config), outside, board.clone(), admission.clone(), streams, doors);
     let heartbeat = Heartbeat::start();
     media.spawn(heartbeat.clone().watch());
     let whip = Whip::new(whip_settings(&config), root.clone().recipient(), admission, media.clone());
     let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, Arc::new(root.clone()), heartbeat);
 
+    let switching_off = actix_rt::spawn(pull::switch_off(given_up, api.control.clone()));
     let readiness = api.readiness.clone();
     let watches: Vec<_> = https_pair.into_iter().chain(rtmps_pair).map(|pair| media.spawn(pair.run())).collect();
     let (server, running) = listen(http_socket, https_socket, api, whip, shelf.clone(), media)?;
@@ -201,6 +201,7 @@ pub async fn run(
         tracing::error!(%reason, "the supervision tree is gone, so the server ends");
     }
     sweeper.abort();
+    switching_off.abort();
     watches.iter().for_each(JoinHandle::abort);
     readiness.draining();
     shelf.leave();
@@ -273,6 +274,11 @@ fn tree_config(config: &Config) -> TreeConfig {
         linger: config.failover.linger,
         connect_every: config.limits.connect_every,
         connect_burst: config.limits.connect_burst,
+        rotation: rotation::Policy {
+            retry_every: config.pull.retry_every,
+            give_up: config.pull.give_up,
+            ..rotation::Policy::default()
+        },
         ..TreeConfig::default()
     }
 }

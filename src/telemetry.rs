@@ -1,7 +1,7 @@
 //! The log: `tracing`, as text for people or as JSON lines.
 //!
-//! Other projects' crates stay at `warn`: some of them write what a peer sent, tokens included, at lower levels. rustls and webrtc are silent,
-//! because they warn of what strangers send, as often as they like; the doors tell what matters of it.
+//! Other projects' crates stay at `warn`: some of them write what a peer sent, tokens included, at lower levels. rustls, webrtc and retina
+//! are silent, because they warn of what strangers send, as often as they like; the doors tell what matters of it.
 
 use tracing_subscriber::EnvFilter;
 
@@ -11,8 +11,18 @@ use crate::config::{Log, LogFormat, LogLevel};
 const OURS: [&str; 5] = ["weir", "weir_actors", "weir_media", "weir_pipelines", "weir_policy"];
 
 /// Crates that write what strangers make them write.
-const SILENT: [&str; 9] =
-    ["rustls", "webrtc", "rtc", "rtc_dtls", "rtc_ice", "rtc_srtp", "rtc_sdp", "rtc_interceptor", "rtc_shared"];
+const SILENT: [&str; 10] = [
+    "rustls",
+    "webrtc",
+    "rtc",
+    "rtc_dtls",
+    "rtc_ice",
+    "rtc_srtp",
+    "rtc_sdp",
+    "rtc_interceptor",
+    "rtc_shared",
+    "retina",
+];
 
 /// Starts logging to standard error. To be called once; a second call changes nothing.
 pub fn start(log: &Log) {

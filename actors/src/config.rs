@@ -12,9 +12,11 @@ use weir_policy::admission::AdmissionPolicy;
 use weir_policy::failover::Policy;
 use weir_policy::hang::HangPolicy;
 use weir_policy::restart::RestartPolicy;
+use weir_policy::rotation;
 
 use crate::admission_board::AdmissionBoard;
 use crate::event::EventSink;
+use crate::pull::Puller;
 use crate::status::StatusBoard;
 
 /// The tree's numbers. The defaults are those of the architecture.
@@ -32,6 +34,8 @@ pub struct TreeConfig {
     pub connect_every: Duration,
     /// `limits.connect_burst`: … with this many at once after a rest.
     pub connect_burst: u32,
+    /// `pull`: when the next source is asked, and when pulling is given up.
+    pub rotation: rotation::Policy,
     /// What each session's feed holds.
     pub feed: feed::Limits,
     /// When a worker counts as hung.
@@ -74,6 +78,7 @@ impl Default for TreeConfig {
             silent_close: admission.silent_close,
             connect_every: admission.connect_every,
             connect_burst: admission.connect_burst,
+            rotation: rotation::Policy::default(),
             feed: feed::Limits::default(),
             hang: HangPolicy::default(),
             restarts: Restarts::default(),
@@ -110,6 +115,16 @@ pub(crate) fn behind(spec: &FailoverSpec) -> Duration {
     }
 }
 
+/// What the tree needs of the world outside.
+pub struct Outside {
+    /// Makes the worker processes.
+    pub factory: Arc<dyn PipelineFactory>,
+    /// Hears what happens.
+    pub events: Arc<dyn EventSink>,
+    /// Fetches sources; `None` where nothing is pulled.
+    pub puller: Option<Puller>,
+}
+
 /// What every supervisor works with.
 pub(crate) struct Shared {
     pub config: TreeConfig,
@@ -117,18 +132,15 @@ pub(crate) struct Shared {
     pub events: Arc<dyn EventSink>,
     pub board: StatusBoard,
     pub admission: AdmissionBoard,
+    /// `None` where nothing is pulled.
+    pub puller: Option<Puller>,
     sessions: AtomicU64,
 }
 
 impl Shared {
-    pub fn new(
-        config: TreeConfig,
-        factory: Arc<dyn PipelineFactory>,
-        events: Arc<dyn EventSink>,
-        board: StatusBoard,
-        admission: AdmissionBoard,
-    ) -> Self {
-        Self { config, factory, events, board, admission, sessions: AtomicU64::new(0) }
+    pub fn new(config: TreeConfig, outside: Outside, board: StatusBoard, admission: AdmissionBoard) -> Self {
+        let Outside { factory, events, puller } = outside;
+        Self { config, factory, events, board, admission, puller, sessions: AtomicU64::new(0) }
     }
 
     /// A name that no session of this run had before.

@@ -1,6 +1,7 @@
 //! The only messages that the HTTP control API sends into the tree, with their replies. All go to Root.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use weir_media::failover::FailoverSpec;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
+use weir_media::pull::PullUri;
 
 use crate::journal::JournalReader;
 use crate::probe::Probe;
@@ -28,18 +30,28 @@ pub struct StreamSpec {
     pub active: bool,
     /// Fed by pulling; pushes are refused.
     pub pull: bool,
+    /// What it is pulled from, in order; used while `pull` and `active` are set.
+    pub sources: Arc<[PullUri]>,
     /// Wished rungs; a change takes effect with the next broadcast.
     pub ladder: Ladder,
     /// How it fails over; a change takes effect with the next broadcast.
     pub failover: FailoverSpec,
 }
 
-/// Adds a stream or replaces what is known of it. Closes its sessions when the token changed, or when it was switched off or to pull, and
-/// those that came by SRT when the passphrase did; switching off ends its broadcast too. The old token is refused from then on; the reply
+/// Adds a stream or replaces what is known of it. Closes its sessions when it was switched off or to pull, of encoders also when the token
+/// changed, and those of them that came by SRT when the passphrase did; switching off ends its broadcast too. A stream that is to be pulled is
+/// pulled from now on; with other sources, from those. The old token is refused from then on; the reply
 /// comes when the sessions are closed, or after 2 s.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<ClosedSession>")]
 pub struct PutStream(pub StreamSpec);
+
+impl StreamSpec {
+    /// What it is to be pulled from now; nothing unless it is active and set to pull.
+    pub(crate) fn pulled(&self) -> Arc<[PullUri]> {
+        if self.active && self.pull { Arc::clone(&self.sources) } else { Arc::default() }
+    }
+}
 
 /// Forgets a stream, closing its sessions and ending its broadcast.
 #[derive(Debug, Message)]
@@ -55,8 +67,8 @@ pub struct ClosedSession {
     pub slot: Slot,
     /// Its door.
     pub protocol: Protocol,
-    /// Where its encoder is.
-    pub address: IpAddr,
+    /// Where its encoder is; `None` of a source that was pulled from.
+    pub address: Option<IpAddr>,
     /// From the order to the socket's end; `None` when it did not end within 2 s.
     #[serde(skip)]
     pub took: Option<Duration>,

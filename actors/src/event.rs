@@ -61,6 +61,8 @@ pub enum EventKind {
         /// The slot shown.
         slot: Option<Slot>,
     },
+    /// Nothing could be pulled for `pull.give_up`: the stream is to be switched off.
+    PullGivenUp,
     /// A broadcast began.
     BroadcastStarted,
     /// A broadcast ended: playlists have their end.

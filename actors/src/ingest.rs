@@ -5,6 +5,7 @@
 
 pub mod intake;
 pub mod preauth;
+pub mod pull;
 pub mod refusals;
 pub mod rtmp;
 pub mod srt;
@@ -111,6 +112,12 @@ pub enum CloseReason {
     /// The connection broke.
     #[error("connection lost: {0}")]
     Lost(String),
+    /// What a source that is pulled from ended with.
+    #[error("{0}")]
+    Source(String),
+    /// The stream is to be pulled from elsewhere, or not at all.
+    #[error("sources to pull from were changed")]
+    SourcesChanged,
     /// The encoder broke the protocol or sent what cannot be decoded.
     #[error("{0}")]
     Unacceptable(String),

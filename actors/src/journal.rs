@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use weir_media::id::StreamId;
 use weir_policy::rate_limit::Sampling;
 
-pub use self::entry::{BroadcastState, JournalEntry, JournalEvent, SessionState, TimerState, WorkerState};
+pub use self::entry::{BroadcastState, JournalEntry, JournalEvent, PullState, SessionState, TimerState, WorkerState};
 use crate::clock;
 
 /// Entries kept; the oldest detail goes first, so that the reasons of switches stay, and the oldest of all once none is left.

@@ -43,7 +43,8 @@ impl Ledger {
             EventKind::OnAirChanged { slot } => open.on_air = slot,
             EventKind::BroadcastStarted => open.broadcasts += 1,
             EventKind::BroadcastEnded => open.broadcasts = open.broadcasts.saturating_sub(1),
-            EventKind::PipelineRestarted { .. }
+            EventKind::PullGivenUp
+            | EventKind::PipelineRestarted { .. }
             | EventKind::PipelineDegraded { .. }
             | EventKind::StreamDegraded { .. } => {}
         }

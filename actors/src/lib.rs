@@ -6,7 +6,8 @@
 //! └── StreamSupervisor (per active stream) owns slots, sessions, broadcast, status snapshot
 //!     ├── FailoverActor                    mailbox and one timer round the pure rule
 //!     ├── PipelineActor (per broadcast)    owns the worker process
-//!     └── IngestConnection (per publisher) owns the switch that ends the wire task
+//!     ├── PullActor (of a pulled stream)   the rotation rule, its timer, and the try that runs
+//!     └── IngestConnection (per session)   owns the switch that ends the wire task
 //! ```
 //!
 //! Commands go down by address, facts come up one bounded queue per supervisor ([`supervise`]), media goes neither way:
@@ -18,6 +19,7 @@
 //! | StreamSupervisor | `Admit`, `Wishes`, `Choose`, `CloseSessions`, `Retire`, `Describe`, `DescribeChildren` | its end |
 //! | FailoverActor | `Told`: the rule's facts | `Ruling`: what the rule decided, and all it knows |
 //! | PipelineActor | `OpenInput`, `CloseInput`, `PutOnAir`, `PrepareSlot`, `InputLive`, `Finish` | `View`, `Transcoding`, `Input`, `Shown`, `Gap`, `Alignment`, `Rejected`, `WorkerDied`, `Degraded` |
+//! | PullActor | `SessionTold`: how the session fares | `View`, `Ready`, `Cut`, `GaveUp` |
 //! | IngestConnection | `EndSession` | `Source`, `MediaSeen`, `Closed` |
 //! | listener | `StopAccepting` | its end |
 //!
@@ -30,6 +32,7 @@
 //! | StreamSupervisor | nothing left to do | not; the next publisher starts one |
 //! | FailoverActor | panicked or failed | by the budget, from the latest ruling's state and the facts since; it decides as if nothing had happened |
 //! | PipelineActor | panicked or failed | by the budget, with a new broadcast; sessions stay |
+//! | PullActor | panicked or failed | by the budget, from its latest view; the session stays, a try that ran is over |
 //! | worker process | exited or hung | by PipelineActor, by the budget, in the same broadcast |
 //! | IngestConnection | its wire task ended, or it failed | never: the encoder reconnects |
 //!
@@ -54,6 +57,7 @@ mod ledger;
 pub mod listener;
 mod pipeline;
 pub mod probe;
+mod pull;
 pub mod refusals;
 mod report;
 mod root;
@@ -66,6 +70,7 @@ pub mod token;
 #[cfg(test)]
 extern crate self as weir_actors;
 
-pub use config::{Restarts, TreeConfig};
+pub use config::{Outside, Restarts, TreeConfig};
 pub use listener::{Door, Serve, ServeFactory};
+pub use pull::Puller;
 pub use root::{Root, RootEnd, start};

@@ -64,5 +64,6 @@ probed!(
     StreamSupervisor in stream,
     FailoverActor in failover,
     PipelineActor in pipeline,
+    PullActor in pull,
     IngestConnection in connection
 );

@@ -9,6 +9,7 @@ use weir_media::protocol::{Output, Report as WorkerReport};
 
 use crate::failover::Ruling;
 use crate::ingest::{CloseReason, TransportStats};
+use crate::pull::PullFact;
 use crate::supervise::{Report, Uplink};
 
 /// Reports that may wait for a supervisor: 8 s of everything that two publishers and a worker can say.
@@ -19,6 +20,8 @@ pub(crate) const CAPACITY: usize = 256;
 pub(crate) enum ChildName {
     /// The FailoverActor.
     Failover,
+    /// The PullActor.
+    Pull,
     /// The PipelineActor of a broadcast, counted from 1 within one life of the supervisor.
     Pipeline(u64),
     /// The IngestConnection of a session.
@@ -40,6 +43,8 @@ pub(crate) enum StreamFact {
     Connection(ConnectionFact),
     /// The pipeline did something.
     Pipeline(PipelineFact),
+    /// Pulling came to something.
+    Pull(PullFact),
 }
 
 /// What an IngestConnection passes on from its wire task.

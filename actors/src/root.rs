@@ -20,13 +20,12 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream;
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_media::id::StreamId;
-use weir_media::pipeline::PipelineFactory;
 
 use crate::admission_board::{AdmissionBoard, Slots};
 use crate::clock;
-use crate::config::{Shared, TreeConfig};
+use crate::config::{Outside, Shared, TreeConfig};
 use crate::control::StreamSpec;
-use crate::event::{EventKind, EventSink};
+use crate::event::EventKind;
 use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::listener::{Door, Listener};
@@ -91,15 +90,14 @@ pub type RootEnd = LocalBoxFuture<'static, ExitReason>;
 /// is refused as unknown does not come back. Later ones come by [`PutStream`](crate::control::PutStream).
 pub fn start(
     config: TreeConfig,
-    factory: Arc<dyn PipelineFactory>,
-    events: Arc<dyn EventSink>,
+    outside: Outside,
     board: StatusBoard,
     admission: AdmissionBoard,
     streams: Vec<StreamSpec>,
     doors: Vec<Door>,
 ) -> (Addr<Root>, RootEnd) {
     let (children, reports) = Children::new(CAPACITY);
-    let shared = Arc::new(Shared::new(config, factory, events, board, admission));
+    let shared = Arc::new(Shared::new(config, outside, board, admission));
     let failure = Arc::default();
     let streams = streams.into_iter().map(|spec| (spec.id, Stream::new(spec, &shared))).collect();
     let root = Root {
@@ -134,6 +132,11 @@ impl Root {
     /// Whether a stream's supervisor keeps dying, and the next try is too far away to wait for.
     fn is_down(&self, id: StreamId) -> bool {
         self.vitals(id).is_some_and(|vitals| vitals.degraded && !vitals.running)
+    }
+
+    /// A stream that is pulled needs a supervisor before anybody comes.
+    fn is_wanted(&self, id: StreamId) -> bool {
+        !self.draining && self.streams.get(&id).is_some_and(|stream| !stream.spec.pulled().is_empty())
     }
 
     fn start_supervisor(&mut self, id: StreamId) {
@@ -194,6 +197,10 @@ impl Root {
             }
         }
         self.shared.admission.set_down(id, self.is_down(id));
+        // Switched on again before it had ended.
+        if *reason == ExitReason::Normal && self.is_wanted(id) {
+            return self.start_supervisor(id);
+        }
         // Last, because who waits here asks at once.
         if let Some(stream) = self.streams.get(&id) {
             stream.supervisor.send_replace(None);
@@ -228,6 +235,8 @@ impl Actor for Root {
             Self::add_stream(stream::poll_fn(move |cx| reports.poll_recv(cx)), ctx);
         }
         (0..self.doors.len()).for_each(|number| self.open_door(number, ctx));
+        let pulled: Vec<_> = self.streams.keys().copied().filter(|id| self.is_wanted(*id)).collect();
+        pulled.into_iter().for_each(|id| self.start_supervisor(id));
     }
 }
 

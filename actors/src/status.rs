@@ -171,6 +171,8 @@ pub struct StreamDetail {
     pub slots: Vec<SlotDetail>,
     /// The worker and its output, while a broadcast runs.
     pub pipeline: Option<PipelineDetail>,
+    /// What it is pulled from, while it is.
+    pub pull: Option<PullDetail>,
     /// Latest journal entries, newest first, at most 100.
     pub journal: Vec<JournalEntry>,
 }
@@ -194,6 +196,7 @@ impl StreamDetail {
             alignment: Alignment::default().into(),
             slots: vec![slot(Slot::Primary), slot(Slot::Backup)],
             pipeline: None,
+            pull: None,
             journal: vec![],
         }
     }
@@ -252,7 +255,7 @@ pub struct SessionDetail {
     pub id: SessionId,
     /// Its door.
     pub protocol: Protocol,
-    /// Its address.
+    /// Its address; of a source that is pulled from, where that is, without what may be secret.
     pub peer: String,
     /// What the encoder calls itself.
     pub agent: Option<String>,
@@ -282,6 +285,27 @@ pub struct SessionDetail {
     pub gop_ms: Option<u32>,
     /// Its connection, where the transport tells of it.
     pub transport: Option<TransportStats>,
+}
+
+/// What a stream is pulled from, and how that goes.
+#[derive(Clone, Debug, Serialize)]
+pub struct PullDetail {
+    /// `waiting` for the next try, `trying`, `on`, `given_up`.
+    pub state: &'static str,
+    /// The source that it is about, counted from 0.
+    pub source: usize,
+    /// Its address, without what may be secret.
+    pub uri: String,
+    /// How many there are.
+    pub sources: usize,
+    /// Tries since the last media.
+    pub tries: u64,
+    /// Why the latest try failed, or the latest source was let go.
+    pub last_error: Option<String>,
+    /// Seconds until the next try.
+    pub next_try_s: Option<f64>,
+    /// Seconds until it is given up; null while the stream is live.
+    pub gives_up_s: Option<f64>,
 }
 
 /// The worker and its output.

@@ -9,6 +9,7 @@ mod broadcast;
 mod close;
 mod decision;
 mod output;
+mod pull;
 mod rule;
 mod session;
 pub(crate) mod view;
@@ -23,8 +24,10 @@ use tokio::sync::mpsc;
 use weir_media::failover::FailoverSpec;
 use weir_media::id::{SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
+use weir_media::pull::PullUri;
 
 use self::broadcast::PipelineRef;
+use self::pull::Pulling;
 use self::rule::Air;
 use self::session::Session;
 use crate::admission_board::Slots;
@@ -56,11 +59,13 @@ pub(crate) struct Kept {
 pub(crate) struct Wishes {
     pub ladder: Ladder,
     pub failover: FailoverSpec,
+    /// What it is pulled from; nothing when encoders push to it.
+    pub sources: Arc<[PullUri]>,
 }
 
 impl From<&StreamSpec> for Wishes {
     fn from(spec: &StreamSpec) -> Self {
-        Self { ladder: spec.ladder.clone(), failover: spec.failover }
+        Self { ladder: spec.ladder.clone(), failover: spec.failover, sources: spec.pulled() }
     }
 }
 
@@ -93,6 +98,8 @@ pub(crate) struct StreamSupervisor {
     admission: Slots,
     air: Air,
     pipeline: Option<PipelineRef>,
+    /// `None` when encoders push to it.
+    pulling: Option<Pulling>,
     broadcasts: u64,
     /// One has begun and not ended.
     broadcasting: bool,
@@ -130,6 +137,7 @@ impl StreamSupervisor {
             admission: kept.slots,
             air: Air::new(shared.config.failover(&failover), now),
             pipeline: None,
+            pulling: None,
             broadcasts: 0,
             broadcasting: false,
             ending: BTreeSet::new(),
@@ -159,6 +167,10 @@ impl StreamSupervisor {
             ChildName::Failover => {
                 self.air.actor = None;
                 self.restart_or_fail(child, "failover actor", &reason, ctx);
+            }
+            ChildName::Pull => {
+                self.pull_gone();
+                self.restart_or_fail(child, "pull actor", &reason, ctx);
             }
             ChildName::Pipeline(number) => {
                 let running = self.pipeline.as_mut().filter(|pipeline| pipeline.number == number);
@@ -211,7 +223,7 @@ impl StreamSupervisor {
 
     /// When it ends if nobody comes.
     fn idle_end(&self) -> Option<Instant> {
-        let idle = self.sessions.is_empty() && !self.broadcasting;
+        let idle = self.sessions.is_empty() && !self.broadcasting && !self.is_pulling();
         idle.then(|| self.idle_since + self.shared.config.idle())
     }
 }
@@ -224,6 +236,7 @@ impl Parent<ChildName, StreamFact> for StreamSupervisor {
     fn restart(&mut self, child: ChildName, ctx: &mut Context<Self>) {
         match child {
             ChildName::Failover => self.start_failover(),
+            ChildName::Pull => self.start_pull(),
             ChildName::Pipeline(number) => match &self.pipeline {
                 Some(pipeline) if pipeline.number == number => self.start_pipeline(number, pipeline.spec.clone()),
                 // The broadcast has ended meanwhile.
@@ -244,6 +257,7 @@ impl Actor for StreamSupervisor {
             Self::add_stream(stream::poll_fn(move |cx| reports.poll_recv(cx)), ctx);
         }
         self.start_failover();
+        self.pull_from(Arc::clone(&self.wished.sources));
         self.settle(ctx);
     }
 }
@@ -255,6 +269,7 @@ impl StreamHandler<StreamReport> for StreamSupervisor {
         match (child, body) {
             (child, Body::Exited(reason)) => self.on_exit(child, reason, ctx),
             (_, Body::Fact(StreamFact::Ruled(ruling))) => self.on_ruling(*ruling),
+            (_, Body::Fact(StreamFact::Pull(fact))) => self.on_pull(fact),
             (ChildName::Connection(id), Body::Fact(StreamFact::Connection(fact))) => self.on_connection(id, fact),
             (ChildName::Pipeline(number), Body::Fact(StreamFact::Pipeline(fact))) => self.on_pipeline(number, fact),
             (child, Body::Fact(fact)) => tracing::error!(?child, ?fact, "a child reported what is not its business"),
@@ -274,6 +289,9 @@ impl Handler<Wishes> for StreamSupervisor {
             self.finish_pipeline();
         }
         self.configure();
+        if !self.retiring {
+            self.pull_from(Arc::clone(&self.wished.sources));
+        }
         self.settle(ctx);
     }
 }

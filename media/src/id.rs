@@ -77,25 +77,36 @@ pub enum Protocol {
     Srt,
     /// WebRTC, signalled by WHIP (RFC 9725).
     Whip,
+    /// HLS, pulled.
+    Hls,
+    /// MPEG-TS over HTTP, pulled.
+    Http,
+    /// RTSP, pulled.
+    Rtsp,
 }
 
 impl Protocol {
-    /// `"rtmp"`, `"rtmps"`, `"srt"` or `"whip"`.
+    /// `"rtmp"`, `"rtmps"`, `"srt"`, `"whip"`, `"hls"`, `"http"` or `"rtsp"`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
             Self::Rtmps => "rtmps",
             Self::Srt => "srt",
             Self::Whip => "whip",
+            Self::Hls => "hls",
+            Self::Http => "http",
+            Self::Rtsp => "rtsp",
         }
     }
 
-    /// The API's `stream_source_type`: `rtmp`, `srt` or `webrtc`.
+    /// The API's `stream_source_type`: `rtmp`, `srt`, `webrtc` or `https`; and `rtsp`, for which the documented API has no word.
     pub fn source_type(self) -> &'static str {
         match self {
             Self::Rtmp | Self::Rtmps => "rtmp",
             Self::Srt => "srt",
             Self::Whip => "webrtc",
+            Self::Hls | Self::Http => "https",
+            Self::Rtsp => "rtsp",
         }
     }
 }

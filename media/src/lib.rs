@@ -13,7 +13,10 @@
 //! pipeline, protocol  the seam to the media worker: trait and events, messages on its socket
 //! rtmp, flv           wire formats of RTMP push
 //! ts, srt             wire format of SRT push, and the names it publishes to
-//! sdp, rtp            wire formats of WHIP push
+//! sdp, rtp            wire formats of WHIP push, and of RTSP pull
+//! pull                addresses that streams are pulled from
+//! hls, mp4            playlists and segments of HLS pull
+//! splice, pace        what comes in segments, on one timeline and at the pace of a live source
 //! package             CMAF chunks to LL-HLS and LL-DASH
 //! ```
 
@@ -24,14 +27,19 @@ pub mod failover;
 pub mod feed;
 pub mod flv;
 pub mod grid;
+pub mod hls;
 pub mod id;
 pub mod ladder;
+pub mod mp4;
+pub mod pace;
 pub mod package;
 pub mod pipeline;
 pub mod protocol;
+pub mod pull;
 pub mod rtmp;
 pub mod rtp;
 pub mod sdp;
+pub mod splice;
 pub mod srt;
 pub mod time;
 pub mod ts;

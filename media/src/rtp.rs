@@ -1,18 +1,25 @@
-//! RTP payloads, as WebRTC carries them, to decoder configurations and access units.
+//! RTP payloads, as WebRTC and RTSP carry them, to decoder configurations and access units.
 //!
 //! ```text
-//! packets ─▶ order ─in order, holes known─▶ h264 ─byte stream─▶ codec::in_band ─▶ video ─┬─▶ units
-//!         └▶ order ────────────────────────────────────────────────────────────────▶ audio ─┘
-//!                                            sender reports ─▶ clock ─▶ one timeline of both
+//! packets ─▶ order ─in order, holes known─▶ depacketize ─byte stream─▶ codec::in_band ─┬─▶ units
+//!         │                                 (h264, h265)             ─▶ reorder ───────┤
+//!         └▶ order ───────────────────────▶ aac, or as they are ───────────────────────┘
+//!                                           sender reports ─▶ clock ─▶ one timeline of both
 //! ```
 //!
-//! Packets come decrypted and authenticated, but from a publisher that may send anything: nothing here panics, and what is held is bounded.
+//! [`video`] is these steps for WebRTC, which has H.264 without B frames. What comes by TCP is in order already.
+//!
+//! Packets come decrypted and authenticated, but from a sender that may send anything: nothing here panics, and what is held is bounded.
 //! The depacketizer and the sample builder of the crate `rtc` 0.21.1 are not used: a byte behind the last unit of an aggregation packet makes
 //! them panic, a frame that lost its first packet comes out as whole, and each connection pays 13 MB for rings of 65,536 packets.
 
+pub mod aac;
 pub mod clock;
-pub mod h264;
+pub mod depacketize;
+mod h264;
+mod h265;
 pub mod order;
+pub mod reorder;
 pub mod video;
 
 use bytes::Bytes;

@@ -94,3 +94,10 @@ impl fmt::Display for FrameRate {
         if self.den == NonZeroU32::MIN { write!(f, "{}", self.num) } else { write!(f, "{}/{}", self.num, self.den) }
     }
 }
+
+/// Some instant: rules only look at how far instants are apart.
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn some_instant() -> std::time::Instant {
+    std::time::Instant::now()
+}

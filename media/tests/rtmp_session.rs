@@ -15,8 +15,10 @@ use rml_rtmp::messages::{RtmpMessage, UserControlEventType};
 use rml_rtmp::time::RtmpTimestamp;
 use rtmp_wire::Outcome;
 use weir_media::id::{Slot, StreamId};
+use weir_media::rtmp::RtmpError;
 use weir_media::rtmp::chunk::ChunkError;
-use weir_media::rtmp::session::{Event, Metadata, PublishRequest, RtmpError, Session};
+use weir_media::rtmp::media::{Media, Metadata};
+use weir_media::rtmp::session::{Event, PublishRequest, Session};
 
 /// What a session made of some bytes.
 #[derive(Debug, Default)]
@@ -158,9 +160,9 @@ fn a_whole_session_gives_its_events_in_order() {
     assert_eq!((name.stream, name.slot, name.token), (Some(StreamId(7)), Slot::Backup, "secret"));
     assert_eq!(request.agent.as_deref(), Some("test/1"), "control characters are left out");
     assert!(!format!("{request:?}").contains("secret"));
-    assert_eq!(course.events[1], Event::Metadata(Metadata { frame_rate: Some(25.0) }));
+    assert_eq!(course.events[1], Event::Media(Media::Metadata(Metadata { frame_rate: Some(25.0) })));
     let time = |event: &Event| match event {
-        Event::Video { timestamp, .. } | Event::Audio { timestamp, .. } => Some(*timestamp),
+        Event::Media(Media::Video { timestamp, .. } | Media::Audio { timestamp, .. }) => Some(*timestamp),
         _ => None,
     };
     let times: Vec<_> = course.events.iter().filter_map(time).collect();
@@ -280,7 +282,7 @@ fn every_known_fatal_input_is_borne_or_ends_its_own_session_only() {
         let whole = run([&defect.bytes[..]]);
         let pieces = run(defect.bytes.chunks(999));
         let marked = whole.events.iter().any(|event| {
-            matches!(event, Event::Video { timestamp: rtmp_wire::MARK, body } if body[..] == rtmp_wire::keyframe(300)[..])
+            matches!(event, Event::Media(Media::Video { timestamp: rtmp_wire::MARK, body }) if body[..] == rtmp_wire::keyframe(300)[..])
         });
         match defect.outcome {
             Outcome::GoesOn => {
@@ -304,7 +306,7 @@ fn the_fatal_inputs_mean_what_their_names_say() {
         let defect = defects.iter().find(|defect| defect.name == name).unwrap();
         run([&defect.bytes[..]]).events
     };
-    let rate = |frame_rate| Event::Metadata(Metadata { frame_rate });
+    let rate = |frame_rate| Event::Media(Media::Metadata(Metadata { frame_rate }));
     for (name, expected) in [
         ("AMF3 data with a leading zero", rate(Some(30.0))),
         ("AMF3 data without a leading zero", rate(Some(30.0))),
@@ -315,11 +317,11 @@ fn the_fatal_inputs_mean_what_their_names_say() {
     }
     for name in ["AMF0 date in metadata", "string in metadata that is not UTF-8", "AMF0 objects 4000 deep in metadata"]
     {
-        assert!(events(name).iter().any(|event| matches!(event, Event::UndecodableData(_))), "{name}");
+        assert!(events(name).iter().any(|event| matches!(event, Event::Media(Media::UndecodableData(_)))), "{name}");
     }
     for name in ["extended timestamp repeated in each chunk", "extended timestamp not repeated"] {
         let body = Bytes::from(rtmp_wire::keyframe(300));
-        assert!(events(name).contains(&Event::Video { timestamp: 0x0100_0010, body }), "{name}");
+        assert!(events(name).contains(&Event::Media(Media::Video { timestamp: 0x0100_0010, body })), "{name}");
     }
     for name in ["message of 16 MB after SetChunkSize 2^31-1", "message of 16 MB before connect"] {
         let defects = rtmp_wire::fatal_defects("7?secret");
@@ -328,8 +330,11 @@ fn the_fatal_inputs_mean_what_their_names_say() {
         assert!(matches!(error, Some(RtmpError::Chunk(ChunkError::TooLong { length: 0xff_ffff, .. }))), "{error:?}");
     }
     let interleaved = events("audio chunk between two chunks of a video message");
-    let video = Event::Video { timestamp: 10, body: rtmp_wire::keyframe(190).into() };
-    assert!(interleaved.contains(&video) && interleaved.iter().any(|event| matches!(event, Event::Audio { .. })));
+    let video = Event::Media(Media::Video { timestamp: 10, body: rtmp_wire::keyframe(190).into() });
+    assert!(
+        interleaved.contains(&video)
+            && interleaved.iter().any(|event| matches!(event, Event::Media(Media::Audio { .. })))
+    );
 }
 
 #[test]
@@ -395,7 +400,7 @@ proptest! {
             wire.splice(to..to, piece);
         }
         let bodies = run(wire.chunks(step)).events.iter().map(|event| match event {
-            Event::Video { body, .. } | Event::Audio { body, .. } => body.len(),
+            Event::Media(media) => media.length(),
             _ => 0,
         }).sum::<usize>();
         prop_assert!(bodies <= wire.len());

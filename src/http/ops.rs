@@ -147,7 +147,8 @@ fn summary(api: &Api, stream: &Stream) -> Value {
 /// programme arrives. A slot's `state`: `absent`, `silent`, `undecoded`, `received` or `decoding`.
 /// A session's `transport` is what its connection knows of itself (by SRT: `rtt_ms`, the negotiated `latency_ms`, `packets_received`, `_lost`,
 /// `_retransmitted`, `_dropped`, `_undecrypted`, `continuity_errors`; by WHIP: `packets_received`, `_lost`, `_dropped`,
-/// `keyframe_requests`), else null. `push_url_rtmps` and
+/// `keyframe_requests`), else null. `pull`, of a stream that is pulled: `state` (`waiting`, `trying`, `on`, `given_up`), `source` (counted from 0) of
+/// `sources`, its `uri` without what may be secret, `tries` since the last media, `last_error`, `next_try_s`, `gives_up_s`. `push_url_rtmps` and
 /// `backup_push_url_rtmps`: where encoders push by RTMPS; null while that door is shut.
 #[utoipa::path(get, path = "/ops/streams/{id}", tag = "operations", params(("id" = u64, Path, description = "Stream")),
     responses((status = 200, body = Object), (status = 404, description = "No such stream")))]

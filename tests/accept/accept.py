@@ -31,6 +31,11 @@ import http_rules
 import output
 import pairs
 import play
+import pull_guard
+import pull_many
+import pull_rotation
+import pull_sources
+import pull_timers
 import refusals
 import soak
 import srt_loss
@@ -80,13 +85,19 @@ LINES = {
     "srt_loss": srt_loss.srt_loss,
     "srt_hostile": srt_loss.srt_hostile,
     "whip": whip.whip,
+    "pull_checker": pull_sources.pull_checker,
+    "pull_sources": pull_sources.pull_sources,
+    "pull_rotation": pull_rotation.pull_rotation,
+    "pull_timers": pull_timers.pull_timers,
+    "pull_guard": pull_guard.pull_guard,
+    "pull_many": pull_many.pull_many,
     "http_rules": http_rules.http_rules,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
 SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "half_open", "mutated", "chaos_checker", "failover_checker",
          "failover", "fuzz", "doors", "refusals", "frozen", "token_reset", "srt_hostile", "whip",
-         "http_rules"]
+         "pull_checker", "pull_sources", "pull_rotation", "pull_timers", "pull_guard", "pull_many", "http_rules"]
 
 
 def run(name, short, on):

@@ -34,8 +34,14 @@ RUNS = 3  # void runs that fail the line
 
 def failover_checker(short):
     """The reading of recordings, the relay and the judge of journals: each fault made on purpose."""
-    done = subprocess.run([sys.executable, "-m", "unittest", "test_failover"], cwd=ROOT / "tests" / "accept", stderr=subprocess.PIPE, text=True)
-    return [Figure("tests of the failover lines' checks", done.stderr.strip().splitlines()[-1], "OK", done.returncode == 0)]
+    return [tested("tests of the failover lines' checks", "test_failover")]
+
+
+def tested(what, module):
+    """A figure of the unit tests in a module of this folder."""
+    done = subprocess.run([sys.executable, "-m", "unittest", module], cwd=ROOT / "tests" / "accept", stderr=subprocess.PIPE, text=True)
+    failed = [line for line in done.stderr.splitlines() if line.startswith(("FAIL: ", "ERROR: "))]
+    return Figure(what, "; ".join([done.stderr.strip().splitlines()[-1], *failed[:3]]), "OK", done.returncode == 0)
 
 
 def failover_default(short):

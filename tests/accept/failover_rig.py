@@ -1,5 +1,6 @@
 """A server with one stream and an encoder for each of its slots, and everything that watches them."""
 
+import collections
 import threading
 import time
 
@@ -23,7 +24,7 @@ class Watch(threading.Thread):
     def __init__(self, weir, stream):
         super().__init__(daemon=True)
         self.weir, self.id = weir, stream["id"]
-        self.seen = {"on_air": [], "shown": [], "worker": []}  # (when, value), one for each change
+        self.seen = collections.defaultdict(list)  # by field: (when, value), one for each change
         self.alignment = {}
         self.decoded = {"primary": [], "backup": []}  # (when, pictures decoded by now), one for each growth
         self.ending = threading.Event()
@@ -36,9 +37,12 @@ class Watch(threading.Thread):
         except Exception as fault:  # shown by the thread that waits
             self.fault = fault
 
+    def told(self, detail):
+        """The fields that are followed."""
+        return {"on_air": detail["on_air"], "shown": detail["shown"], "worker": (detail["pipeline"] or {}).get("pid")}
+
     def look(self, detail, now):
-        told = {"on_air": detail["on_air"], "shown": detail["shown"], "worker": (detail["pipeline"] or {}).get("pid")}
-        for field, value in told.items():
+        for field, value in self.told(detail).items():
             if not self.seen[field] or self.seen[field][-1][1] != value:
                 self.seen[field].append((now, value))
         self.alignment = detail["alignment"]

@@ -2,7 +2,8 @@
 
 Each picture carries its number as a bar code, counted in the encoder's own frames, and the bit that tells the backup's pictures.
 Every 2 s it is white for three frames and there is a beep, a burst of noise: pure tones would be most of the sound, and by those
-no two programmes can be aligned. Under the beeps lies modulated noise; nothing in it comes again.
+no two programmes can be aligned. Under the beeps lies modulated noise; nothing in it comes again. One of several sources of a list is
+told by its mark, in the number, and by its tone, in the place of the noise.
 """
 
 import collections
@@ -18,6 +19,7 @@ from report import KEPT, Failed
 from sources import BEEP_SECONDS, FLASH_EVERY, FLASH_FRAMES, FONT
 
 BACKUP_BIT = 1 << 15
+MARK_SHIFT = 12  # the bits below count pictures, the three above them are the mark
 BED = 0.12  # level of the noise; its peaks stay below what counts as a beep
 SWELL = "0.65+0.25*sin(2*PI*3.1*t)+0.1*sin(2*PI*1.3*t)"  # syllables, never silence
 
@@ -40,10 +42,12 @@ class Encoded:
     b_frames: int = 0
     programme: int = 1  # another number is another programme
     label: str = ""  # burnt in; the slot's name when empty
+    mark: int = 0  # 0 to 7
+    tone: int | None = None  # Hz
 
     @property
     def bit(self):
-        return BACKUP_BIT if self.backup else 0
+        return (BACKUP_BIT if self.backup else 0) | self.mark << MARK_SHIFT
 
     def path(self):
         return KEPT / "media" / f"{self.name}-{self.seconds}s.flv"
@@ -68,9 +72,10 @@ class Encoded:
             f"drawtext=fontfile={FONT}:fontsize=h/12:fontcolor=white:box=1:boxcolor=black:x=20:y=20:"
             f"text='{self.label or ('Backup' if self.backup else 'Primary')} %{{pts\\:hms}} %{{frame_num}}',"
             f"drawbox=color=white:t=fill:enable='lt(mod(n,{marks}),{FLASH_FRAMES})'," + barcode.drawn(self.width, self.height, f"n+{self.bit}"))
+        bed = f"aevalsrc='{BED}*sin(2*PI*{self.tone}*t)':s=48000" if self.tone else (
+            f"anoisesrc=color=pink:amplitude=1:seed={self.programme}:sample_rate=48000,aformat=sample_fmts=dblp,aeval='{BED}*val(0)*({SWELL})'")
         sound = (
-            f"anoisesrc=color=pink:amplitude=1:seed={self.programme}:sample_rate=48000,aformat=sample_fmts=dblp,"
-            f"aeval='{BED}*val(0)*({SWELL})'[bed];"
+            f"{bed},aformat=sample_fmts=dblp[bed];"
             f"anoisesrc=color=white:amplitude=1:seed={100 + self.programme}:sample_rate=48000,aformat=sample_fmts=dblp,"
             f"aeval='0.6*val(0)*lt(mod(t,{FLASH_EVERY}),{BEEP_SECONDS})'[beep];"
             f"[bed][beep]amix=inputs=2:normalize=0,aresample={self.sample_rate},pan=stereo|c0=c0|c1=c0[sound]")

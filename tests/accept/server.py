@@ -56,10 +56,11 @@ def certificate():
 
 
 class Http:
-    """Keep-alive GET and JSON requests to one server; one connection per thread."""
+    """Keep-alive GET and JSON requests to one server; one connection per thread. `source` is the own address, where it matters."""
 
-    def __init__(self, timeout=20):
+    def __init__(self, timeout=20, source=None):
         self.timeout = timeout
+        self.source = (source, 0) if source else None
         self.local = threading.local()
 
     def request(self, method, url, body=None, headers=()):
@@ -71,7 +72,7 @@ class Http:
             connection = connections.get(parts.netloc)
             fresh = connection is None
             if fresh:
-                connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=self.timeout)
+                connection = http.client.HTTPConnection(parts.hostname, parts.port, self.timeout, self.source)
                 connections[parts.netloc] = connection
             try:
                 connection.request(method, path, body, dict(headers))

@@ -105,14 +105,14 @@ def level(weir):
     return counts | weir.api("GET", "/ops/process")
 
 
-def idle(weir, floor=None):
+def idle(weir, floor=None, seconds=20, look=level):
     """The level at rest: the lowest of a while, or at most `floor` as soon as that is reached."""
-    lowest, began = level(weir), time.monotonic()
-    while time.monotonic() - began < (20 if floor is None else 120):
+    lowest, began = look(weir), time.monotonic()
+    while time.monotonic() - began < (seconds if floor is None else 120):
         if floor and all(lowest[what] <= floor[what] for what in floor):
             break
         time.sleep(0.5)  # nothing happens now but the ends of timers
-        now = level(weir)
+        now = look(weir)
         lowest = {what: min(lowest[what], now[what]) for what in now}
     return lowest
 

@@ -105,6 +105,29 @@ fn all_wrong_fields_are_told_at_once() {
 }
 
 #[test]
+fn each_address_to_pull_from_is_checked_and_the_wrong_one_is_named_without_its_secrets() {
+    let server = ApiServer::start();
+    let stream = server.create(&json!({"name": "a"}));
+    let several = "rtmp://a.example/live/1 rtmps://b.example/live/1  srt://c.example:9000?mode=caller&latency=1000000&streamid=1#token \
+                   https://d.example/index.m3u8 http://user:secret@e.example/a.ts rtsp://f.example/cam";
+    let (status, answer) = server.call("PATCH", &path(&stream), &json!({"pull": true, "uri": several}));
+    assert_eq!((status, &answer["uri"]), (200, &json!(several)));
+    let wrong = "rtmp://a.example/live/1 srt://user:secret@c.example?streamid=secret";
+    let (status, answer) = server.call("PATCH", &path(&stream), &json!({"uri": wrong}));
+    assert_eq!((status, answer), (422, json!({"errors": {"uri": ["\"srt://***@c.example\" names no port"]}})));
+    for uri in [
+        "file:///etc/passwd",
+        "udp://239.0.0.1:1234",
+        "rtmp://a.example",
+        "https://",
+        "rtmp://a.example/live/1,rtmp://b",
+    ] {
+        let (status, _) = server.call("PATCH", &path(&stream), &json!({"uri": uri}));
+        assert_eq!(status == 422, !uri.contains(','), "{uri}");
+    }
+}
+
+#[test]
 fn a_passphrase_is_one_that_libsrt_takes() {
     let server = ApiServer::start();
     let stream = server.create(&json!({"name": "a"}));

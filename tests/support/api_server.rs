@@ -123,7 +123,7 @@ impl Tree for FakeTree {
 }
 
 fn closed(took: Option<Duration>) -> ClosedSession {
-    let address = [192, 0, 2, 1].into();
+    let address = Some([192, 0, 2, 1].into());
     ClosedSession { session: SessionId(5), slot: Slot::Primary, protocol: Protocol::Rtmp, address, took }
 }
 

@@ -1,4 +1,5 @@
-//! RTMP publishers as bytes: a well-behaved opening, and every input that is known to have killed other servers.
+//! RTMP peers as bytes: publishers with a well-behaved opening and with every input that is known to have killed other servers, and
+//! servers that play.
 //!
 //! Plain `std`, so that the unit tests of the session and the tests against a real process share it. The handshake's
 //! third part needs no answer to be computed, so a whole conversation can be sent in one write.
@@ -31,7 +32,7 @@ pub const AVC_RECORD: [u8; 41] = [
     0xe3, 0xcb, 0x20,
 ];
 
-/// C0, C1 and C2 of the plain handshake.
+/// C0, C1 and C2 of the plain handshake; S0, S1 and S2 are the same.
 pub fn handshake() -> Vec<u8> {
     let mut wire = vec![3];
     wire.extend([0; 8]);
@@ -139,6 +140,42 @@ pub fn audio_configuration() -> Vec<u8> {
 /// The keyframe at [`MARK`] by which a test sees that the session goes on.
 pub fn mark() -> Vec<u8> {
     message(6, MARK, VIDEO, 1, &keyframe(300))
+}
+
+/// A server's answer to `connect`.
+pub fn connected() -> Vec<u8> {
+    let success = information("status", "NetConnection.Connect.Success", "");
+    command(0, &[string("_result"), number(1.0), object(&[("fmsVer", string("FMS/3,0,1,123"))]), success])
+}
+
+/// A server's answer to `createStream`: message stream 7.
+pub fn created(transaction: f64) -> Vec<u8> {
+    command(0, &[string("_result"), number(transaction), null(), number(7.0)])
+}
+
+/// What a server says with its statuses.
+pub fn information(level: &str, code: &str, description: &str) -> Vec<u8> {
+    object(&[("level", string(level)), ("code", string(code)), ("description", string(description))])
+}
+
+/// A server's `onStatus`.
+pub fn status(level: &str, code: &str, description: &str) -> Vec<u8> {
+    command(7, &[string("onStatus"), number(0.0), null(), information(level, code, description)])
+}
+
+/// A server's refusal of a command.
+pub fn error(transaction: f64, code: &str, description: &str) -> Vec<u8> {
+    command(0, &[string("_error"), number(transaction), null(), information("error", code, description)])
+}
+
+/// All that a server says until a player has asked for its stream, from the handshake on.
+pub fn asked() -> Vec<u8> {
+    [handshake(), connected(), created(2.0)].concat()
+}
+
+/// That a server plays.
+pub fn start() -> Vec<u8> {
+    [status("status", "NetStream.Play.Reset", ""), status("status", "NetStream.Play.Start", "")].concat()
 }
 
 /// What has to become of a connection.

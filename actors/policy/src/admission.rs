@@ -220,9 +220,21 @@ impl Admission {
         let displaced = self.check(claim, now)?;
         self.connects.record((claim.slot, claim.address), now);
         displaced.iter().for_each(|&session| self.on_closed(session));
-        self.slots[claim.slot as usize] =
-            Some(Occupant { session, protocol: claim.protocol, admitted: now, last_media: None, audio_only: false });
+        self.occupy(claim.slot, session, claim.protocol, now);
         Ok(displaced)
+    }
+
+    /// Gives a slot to a source that the stream is pulled from, which nothing limits. Names the sessions that give way.
+    pub fn take(&mut self, session: SessionId, slot: Slot, protocol: Protocol, now: Instant) -> Vec<SessionId> {
+        let displaced: Vec<_> = self.slots.iter().flatten().map(|occupant| occupant.session).collect();
+        self.slots = [None; 2];
+        self.occupy(slot, session, protocol, now);
+        displaced
+    }
+
+    fn occupy(&mut self, slot: Slot, session: SessionId, protocol: Protocol, now: Instant) {
+        let occupant = Occupant { session, protocol, admitted: now, last_media: None, audio_only: false };
+        self.slots[slot as usize] = Some(occupant);
     }
 
     /// A video access unit of `session` arrived. False when the session holds no slot (any more): its media counts for nothing.

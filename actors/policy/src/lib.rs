@@ -9,6 +9,8 @@
 //! | [`wrong_tokens`] | who tries wrong tokens so often that he is not answered |
 //! | [`rate_limit`] | how often one publisher may connect |
 //! | [`party`] | who counts as one stranger |
+//! | [`network`] | which addresses may be pulled from |
+//! | [`rotation`] | which of its sources a stream pulls from, and when it gives up |
 //! | [`failover`] | which slot is live, which one is on air, when a broadcast begins and ends |
 //! | [`restart`], [`backoff`] | when a child that ended is started again |
 //! | [`hang`] | when a worker counts as hung |
@@ -18,10 +20,12 @@ pub mod admission;
 pub mod backoff;
 pub mod failover;
 pub mod hang;
+pub mod network;
 pub mod party;
 pub mod rate_limit;
 pub mod reload;
 pub mod restart;
+pub mod rotation;
 pub mod wrong_tokens;
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use weir_media::failover::{FailoverSpec, Standby};
 use weir_media::id::{Slot, StreamId};
 
-use self::support::{Cmd, STREAM, Tree, Wire, digest, pass, publish, settle, spec};
+use self::support::sources::Does;
+use self::support::{Cmd, STREAM, Tree, Wire, digest, pass, publish, pulled, settle, spec};
 use super::{arm, is_spent};
 use crate::control::{
     ChooseSlot, Drain, GetJournal, GetRefusals, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec,
@@ -86,6 +87,7 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "timer",
         ],
     ),
+    ("PullActor", &["started", "SessionTold", "try over", "Probe", "timer"]),
     ("IngestConnection", &["started", "IngestFact", "IngestFact finished", "EndSession", "Probe", "timer"]),
 ];
 
@@ -221,6 +223,15 @@ impl Life {
         then!(pass(61_000).await);
         then!(self.publisher(STREAM).await);
         then!(pass(500).await);
+        // It is pulled; the first source breaks off, the second one has its turn.
+        for host in ["a", "b"] {
+            self.tree.sources.set(host, Does::Play);
+        }
+        then!(root.send(PutStream(pulled(STREAM, &["a", "b"]))).await);
+        then!(pass(2_000).await);
+        then!(self.root_node().await);
+        then!(self.tree.sources.set("a", Does::Refuse));
+        then!(pass(4_000).await);
         then!(root.send(RemoveStream(STREAM)).await);
         then!(pass(1_000).await);
         then!(root.send(Drain).await);
@@ -327,6 +338,13 @@ async fn panic_at(entry: &str) {
         "FailoverActor" => {
             assert_eq!(told(child("FailoverActor").unwrap()), (true, Some(words)));
             assert!(life.still_publishes(victim), "no sibling notices");
+        }
+        "PullActor" => {
+            assert_eq!(told(child("PullActor").unwrap()), (true, Some(words)));
+            assert_eq!(child("FailoverActor").map(|failover| failover.restarts), Some(0), "no sibling notices");
+            // A try that was lost with it is made again when the next one is due.
+            pass(4_000).await;
+            assert!(life.tree.board.get(victim).live, "the source goes on, or another one does");
         }
         "PipelineActor" => {
             assert_eq!(told(child("PipelineActor").unwrap()), (true, Some(words)));

@@ -7,6 +7,7 @@
 mod connection;
 mod publication;
 mod secured;
+pub(in crate::ingest) mod transfer;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -11,6 +11,7 @@
 pub mod libsrt;
 
 mod publication;
+pub(super) mod reception;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -41,6 +42,8 @@ use crate::token::Token;
 pub struct SrtLimits {
     /// How libsrt treats connections.
     pub options: Options,
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
     /// Longest latency that a caller may ask for: what it makes us keep.
     pub latency_most: Duration,
     /// From connection to Root's answer.
@@ -63,8 +66,8 @@ impl Default for SrtLimits {
                 // Longer than the rule's patience, so that an encoder that was stopped for seconds can go on.
                 peer_idle: Duration::from_secs(12),
                 reorder_tolerance: 20,
-                backlog: 64,
             },
+            backlog: 64,
             latency_most: Duration::from_secs(8),
             decision: Duration::from_secs(5),
             undecided: 64,
@@ -111,7 +114,7 @@ impl Port {
         let state = Arc::<State>::default();
         let asked = Arc::clone(&state);
         let gatekeeper = move |caller: Caller<'_>| asked.look_at(caller, &board, limits.undecided);
-        let listener = Arc::new(Listener::bind(address, limits.options, Box::new(gatekeeper))?);
+        let listener = Arc::new(Listener::bind(address, limits.options, limits.backlog, Box::new(gatekeeper))?);
         Ok(Self { listener, limits, state })
     }
 
@@ -364,6 +367,7 @@ mod tests {
             srt_passphrase: None,
             active: true,
             pull: false,
+            sources: Arc::default(),
             ladder: Ladder::default(),
             failover: FailoverSpec::default(),
         };

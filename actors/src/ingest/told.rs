@@ -35,6 +35,8 @@ pub fn told(protocol: Protocol, refusal: &Refusal) -> Option<Told> {
     let code = match protocol {
         Protocol::Rtmp | Protocol::Rtmps => RTMP_REFUSED.to_owned(),
         Protocol::Srt => srt(refusal)?.to_string(),
+        // Nobody publishes by what is only pulled.
+        Protocol::Hls | Protocol::Http | Protocol::Rtsp => return None,
         Protocol::Whip => match whip(refusal) {
             (status, Some(reason)) => format!("{status}/{reason}"),
             (status, None) => status.to_string(),

@@ -128,6 +128,15 @@ pub enum JournalEvent {
         /// Why it went.
         reason: Option<String>,
     },
+    /// Pulling came to something.
+    Pull {
+        /// The source, counted from 0.
+        source: usize,
+        /// What became of it.
+        state: PullState,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Anything else.
     Note,
 }
@@ -189,4 +198,18 @@ pub enum SessionState {
     Ordered,
     /// It is gone.
     Closed,
+}
+
+/// What became of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullState {
+    /// It is asked, the first after one that delivered.
+    Trying,
+    /// It delivers.
+    On,
+    /// It does not, or no longer; told once for each reason.
+    Failed,
+    /// None has for too long.
+    GaveUp,
 }

@@ -3,7 +3,7 @@
 use actix::{Context, Handler, ResponseFuture};
 use futures_util::FutureExt;
 use secrecy::ExposeSecret;
-use weir_media::id::Protocol;
+use weir_media::id::{Protocol, StreamId};
 
 use super::{Root, RootChild, Stream};
 use crate::control::{ChooseSlot, ClosedSession, NotLive, PutStream, RemoveStream, StreamSpec};
@@ -18,6 +18,7 @@ impl Handler<PutStream> for Root {
         let id = spec.id;
         let Some(stream) = self.streams.get_mut(&id) else {
             self.streams.insert(id, Stream::new(spec, &self.shared));
+            self.start_if_pulled(id);
             return Box::pin(async { vec![] });
         };
         let close = close_reason(&stream.spec, &spec);
@@ -27,7 +28,11 @@ impl Handler<PutStream> for Root {
         if let Some(reason) = &close {
             stream.journal.note(reason.to_string());
         }
-        let Some(supervisor) = stream.supervisor.borrow().clone() else { return Box::pin(async { vec![] }) };
+        let present = stream.supervisor.borrow().clone();
+        let Some(supervisor) = present else {
+            self.start_if_pulled(id);
+            return Box::pin(async { vec![] });
+        };
         let closing = close.map(|reason| match reason {
             // What is off has nobody to wait for: viewers are told the end.
             CloseReason::StreamOff => supervisor.send(Retire(reason)).boxed_local(),
@@ -49,14 +54,25 @@ impl Handler<PutStream> for Root {
     }
 }
 
-/// Why a changed stream's sessions have to go, if they have.
+impl Root {
+    /// One that died is restarted by its budget.
+    fn start_if_pulled(&mut self, id: StreamId) {
+        if self.is_wanted(id) && self.vitals(id).is_none() {
+            self.start_supervisor(id);
+        }
+    }
+}
+
+/// Why a changed stream's sessions have to go, if they have. A source that is pulled from brings neither token nor passphrase of ours.
 fn close_reason(old: &StreamSpec, new: &StreamSpec) -> Option<CloseReason> {
     if old.active && !new.active {
         Some(CloseReason::StreamOff)
-    } else if old.token != new.token {
-        Some(CloseReason::TokenReset)
     } else if !old.pull && new.pull {
         Some(CloseReason::Unacceptable("stream was set to pull".to_owned()))
+    } else if old.pull {
+        None
+    } else if old.token != new.token {
+        Some(CloseReason::TokenReset)
     } else if exposed(old) != exposed(new) {
         Some(CloseReason::PassphraseChanged)
     } else {

@@ -12,7 +12,7 @@ use weir_policy::admission::{Claim, Refusal};
 use weir_policy::failover::Fact;
 
 use super::StreamSupervisor;
-use super::session::Session;
+use super::session::{Origin, Session};
 use crate::clock;
 use crate::config::behind;
 use crate::connection::IngestConnection;
@@ -53,6 +53,21 @@ impl StreamSupervisor {
         for silent in displaced {
             self.close_session(silent, CloseReason::Displaced);
         }
+        let grant = self.open_session(id, slot, protocol, Origin::Peer(peer), agent);
+        self.settle(ctx);
+        Ok(grant)
+    }
+
+    /// A session that has its slot: its actor, its feed, its place in the pipeline.
+    pub(super) fn open_session(
+        &mut self,
+        id: SessionId,
+        slot: Slot,
+        protocol: Protocol,
+        origin: Origin,
+        agent: Option<String>,
+    ) -> Grant {
+        let now = clock::now();
         self.configure();
         let limits = self.shared.config.feed;
         let (feed, writer) = Feed::new(match behind(&self.failover) {
@@ -65,13 +80,13 @@ impl StreamSupervisor {
         let connection = self.children.start(ChildName::Connection(id), self.shared.config.restarts.actor, start);
         let by = agent.as_deref().map(|agent| format!(" by {agent:?}")).unwrap_or_default();
         let what = JournalEvent::Session { slot, session: id, state: SessionState::Admitted, reason: None };
-        self.journal.record(what, format!("{slot} session {id} admitted: {protocol} from {peer}{by}"));
+        self.journal.record(what, format!("{slot} session {id} admitted: {protocol} from {origin}{by}"));
         self.record(EventKind::SessionOpened { session: id, slot, protocol });
         let session = Session {
             id,
             slot,
             protocol,
-            peer,
+            origin,
             agent,
             admitted: now,
             feed,
@@ -94,8 +109,7 @@ impl StreamSupervisor {
             Some(_) => self.open_input(id),
             None => self.ensure_pipeline(),
         }
-        self.settle(ctx);
-        Ok(Grant { session: id, stream: self.id, slot, feed: writer, facts, stop: stopped })
+        Grant { session: id, stream: self.id, slot, feed: writer, facts, stop: stopped }
     }
 
     /// Who was admitted where, for what the worker still tells of those that are gone.
@@ -127,6 +141,7 @@ impl StreamSupervisor {
                     self.sending[slot as usize] = Some(id);
                     self.put_on_air(HandOver::WhenOut);
                 }
+                self.pull_alive();
             }
             ConnectionFact::Transport(stats) => session.transport = Some(stats),
             ConnectionFact::Closed(reason) => session.closed = Some(reason),

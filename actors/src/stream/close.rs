@@ -43,11 +43,15 @@ impl StreamSupervisor {
         let slot = session.slot;
         let text = format!("{slot} session {id} is told to go: {reason}");
         let told = Some(reason.to_string());
+        let why = told.clone();
         session.close(reason, clock::now());
         self.journal
             .record(JournalEvent::Session { slot, session: id, state: SessionState::Ordered, reason: told }, text);
         self.tell_rule(Fact::Ended(id));
         self.tell_pipeline(CloseInput(id));
+        if let Some(why) = why {
+            self.pull_over(id, &why);
+        }
     }
 
     /// Closes sessions that have been silent for too long.
@@ -68,6 +72,9 @@ impl StreamSupervisor {
     /// A session's actor is gone, and with it the wire task.
     pub(super) fn session_gone(&mut self, id: SessionId, exit: ExitReason) {
         self.admission.lock().on_closed(id);
+        let Some(session) = self.sessions.get(&id) else { return };
+        let why = session.closed.as_ref().map_or_else(|| exit.to_string(), ToString::to_string);
+        self.pull_over(id, &why);
         let Some(mut session) = self.sessions.remove(&id) else { return };
         let now = clock::now();
         session.tell_closed(now);
@@ -101,7 +108,7 @@ impl StreamSupervisor {
             if let Some(session) = self.sessions.get_mut(&id) {
                 let (tell, told) = oneshot::channel();
                 session.waiters.push(tell);
-                let who = (session.slot, session.protocol, session.peer.ip());
+                let who = (session.slot, session.protocol, session.origin.address());
                 waiting.push((id, who, told));
             }
         }
@@ -133,6 +140,7 @@ impl Handler<Retire> for StreamSupervisor {
 
     fn handle(&mut self, Retire(reason): Retire, ctx: &mut Context<Self>) -> Self::Result {
         fault!("StreamSupervisor: Retire");
+        self.stop_pulling(reason.clone());
         let answer = self.close_sessions(&reason, None);
         // The next publisher is the next supervisor's.
         self.admission.clear();

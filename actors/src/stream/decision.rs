@@ -82,6 +82,11 @@ impl StreamSupervisor {
         let text = format!("{slot} {}: {reason}", if live { "live" } else { "not live" });
         self.journal.record(JournalEvent::Live { slot, live, reason }, text);
         self.record(EventKind::LiveChanged { slot, live });
+        match (slot, live) {
+            (Slot::Primary, true) => self.pull_alive(),
+            (Slot::Primary, false) => self.pull_lost(),
+            (Slot::Backup, _) => {}
+        }
     }
 
     fn on_air(&mut self, slot: Option<Slot>, law: Law) {

@@ -1,6 +1,7 @@
 //! One admitted publisher as its StreamSupervisor sees it.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use actix::Addr;
@@ -14,6 +15,33 @@ use crate::connection::{EndSession, IngestConnection};
 use crate::ingest::{CloseReason, TransportStats};
 use crate::status::SessionDetail;
 
+/// Where a session's media comes from.
+pub(super) enum Origin {
+    /// An encoder.
+    Peer(SocketAddr),
+    /// A source that is pulled from, as it may be shown.
+    Source(String),
+}
+
+impl Origin {
+    /// Of an encoder.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Peer(peer) => Some(peer.ip()),
+            Self::Source(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(peer) => peer.fmt(f),
+            Self::Source(uri) => uri.fmt(f),
+        }
+    }
+}
+
 /// An order to close.
 pub(super) struct Closing {
     pub reason: CloseReason,
@@ -25,7 +53,7 @@ pub(super) struct Session {
     pub id: SessionId,
     pub slot: Slot,
     pub protocol: Protocol,
-    pub peer: SocketAddr,
+    pub origin: Origin,
     pub agent: Option<String>,
     pub admitted: Instant,
     pub feed: Feed,
@@ -71,7 +99,7 @@ impl Session {
         SessionDetail {
             id: self.id,
             protocol: self.protocol,
-            peer: self.peer.to_string(),
+            peer: self.origin.to_string(),
             agent: self.agent.clone(),
             age_s: since(self.admitted),
             silent_s: self.last_media.map(since),

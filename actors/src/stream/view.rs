@@ -60,6 +60,7 @@ impl StreamSupervisor {
             alignment: worker.map(|report| report.alignment).unwrap_or_default().into(),
             slots: vec![slot(Slot::Primary), slot(Slot::Backup)],
             pipeline: self.pipeline_detail(),
+            pull: self.pull_detail(),
             journal: self.journal.latest(JOURNAL_LINES),
             ..StreamDetail::quiet(self.id, self.state_word(), &self.failover)
         }
@@ -111,6 +112,7 @@ impl StreamSupervisor {
     fn child_node(&self, name: ChildName, vitals: &Vitals) -> TreeNode {
         let (actor, own_name) = match name {
             ChildName::Failover => ("FailoverActor", "failover".to_owned()),
+            ChildName::Pull => ("PullActor", "pull".to_owned()),
             ChildName::Pipeline(number) => ("PipelineActor", format!("broadcast {number}")),
             ChildName::Connection(id) => {
                 let name = self.sessions.get(&id).map(|session| format!("{} {id}", session.slot));

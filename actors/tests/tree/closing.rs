@@ -53,7 +53,10 @@ async fn both_slots_of_a_reset_stream_are_told_and_the_receipt_says_whose_they_w
     pass(1_000).await;
     let reset = StreamSpec { token: digest(STREAM, "fresh"), ..spec(STREAM) };
     let closed = tree.root.send(PutStream(reset)).await.unwrap();
-    let receipt: Vec<_> = closed.iter().map(|one| (one.session, one.slot, one.address.to_string())).collect();
+    let receipt: Vec<_> = closed
+        .iter()
+        .map(|one| (one.session, one.slot, one.address.map(|address| address.to_string()).unwrap_or_default()))
+        .collect();
     let [primary, backup] = wires.map(|wire| wire.session);
     let wanted = [(primary, Slot::Primary, "10.0.0.1".into()), (backup, Slot::Backup, "10.0.0.2".into())];
     assert_eq!(receipt, wanted);

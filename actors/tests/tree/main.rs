@@ -13,6 +13,7 @@ mod failover;
 mod flaps;
 #[path = "../../policy/tests/failover/oracle.rs"]
 mod oracle;
+mod pull;
 mod supervise;
 mod supervision;
 mod support;

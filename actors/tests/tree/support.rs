@@ -2,12 +2,15 @@
 
 #[path = "fake.rs"]
 pub mod fake;
+#[path = "sources.rs"]
+pub mod sources;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix::Addr;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use weir_actors::admission_board::AdmissionBoard;
@@ -17,7 +20,7 @@ use weir_actors::ingest::{CloseReason, Grant, IngestFact, Publish};
 use weir_actors::probe::Probe;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
 use weir_actors::token::{DigestKey, Token, TokenDigest};
-use weir_actors::{Door, Root, RootEnd, TreeConfig, clock};
+use weir_actors::{Door, Outside, Puller, Root, RootEnd, TreeConfig, clock};
 use weir_media::access_unit::{AccessUnit, Track};
 use weir_media::failover::FailoverSpec;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
@@ -26,6 +29,7 @@ use weir_media::time::Timestamp;
 use weir_policy::admission::Refusal;
 
 pub use self::fake::FakeFactory;
+pub use self::sources::{Sources, pulled};
 
 pub const STREAM: StreamId = StreamId(42);
 pub const TOKEN: &str = "right";
@@ -77,6 +81,7 @@ pub struct Tree {
     pub events: Events,
     pub board: StatusBoard,
     pub admission: AdmissionBoard,
+    pub sources: Sources,
 }
 
 impl Tree {
@@ -92,8 +97,12 @@ impl Tree {
         let admission = AdmissionBoard::new(key());
         let sink = Arc::new(events.clone());
         let (makers, streams) = (Arc::new(factory.clone()), vec![spec(STREAM)]);
-        let (root, end) = weir_actors::start(config, makers, sink, board.clone(), admission.clone(), streams, doors);
-        Self { root, end, factory, events, board, admission }
+        let sources = Sources::default();
+        let puller = Puller { fetch: Arc::new(sources.clone()), runtime: Handle::current() };
+        let shared = (board.clone(), admission.clone());
+        let outside = Outside { factory: makers, events: sink, puller: Some(puller) };
+        let (root, end) = weir_actors::start(config, outside, shared.0, shared.1, streams, doors);
+        Self { root, end, factory, events, board, admission, sources }
     }
 
     pub async fn try_publish(&self, publish: Publish) -> Result<Grant, Refusal> {
@@ -148,7 +157,16 @@ pub fn digest(stream: StreamId, token: &str) -> TokenDigest {
 
 pub fn spec(id: StreamId) -> StreamSpec {
     let (ladder, failover) = (Ladder::default(), FailoverSpec::default());
-    StreamSpec { id, token: digest(id, TOKEN), srt_passphrase: None, active: true, pull: false, ladder, failover }
+    StreamSpec {
+        id,
+        token: digest(id, TOKEN),
+        srt_passphrase: None,
+        active: true,
+        pull: false,
+        sources: Arc::default(),
+        ladder,
+        failover,
+    }
 }
 
 pub fn publish(host: u8) -> Publish {

@@ -44,6 +44,16 @@ pub fn decode(payload: &[u8]) -> Result<Vec<Amf0Value>, AmfError> {
     Ok(rml_amf0::deserialize(&mut &*payload)?)
 }
 
+/// A string.
+pub(super) fn string(text: &str) -> Amf0Value {
+    Amf0Value::Utf8String(text.to_owned())
+}
+
+/// An object.
+pub(super) fn object_of<const N: usize>(properties: [(&str, Amf0Value); N]) -> Amf0Value {
+    Amf0Value::Object(properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
 /// What the walk is inside of.
 enum Open {
     /// Object or ECMA array: properties up to the end marker.

@@ -42,7 +42,7 @@ pub mod kind {
 const MAX_CHUNK_STREAMS: usize = 64;
 
 /// Chunk size before the peer sets one (5.4.1).
-const DEFAULT_CHUNK_SIZE: usize = 128;
+pub(super) const DEFAULT_CHUNK_SIZE: usize = 128;
 
 /// Larger chunk sizes mean the same as this one, for no message is longer (5.4.1).
 const MAX_CHUNK_SIZE: usize = 0xff_ffff;
@@ -66,10 +66,10 @@ impl Limits {
     /// Longest command, data or control message, bytes: at all times, for none has a reason to be longer.
     pub const COMMAND: usize = 64 << 10;
 
-    /// Before the publisher is admitted: no media yet, and two commands at once are plenty.
+    /// Before a publisher is admitted or a server plays: no media yet, and two commands at once are plenty.
     pub const STRANGER: Self = Self { media: Self::COMMAND, partial: 2 * Self::COMMAND };
 
-    /// After admission: a keyframe of 4K at any sane rate is under 8 MiB, and audio and data may be under way beside it.
+    /// Behind that: a keyframe of 4K at any sane rate is under 8 MiB, and audio and data may be under way beside it.
     pub const PUBLISHER: Self = Self { media: 8 << 20, partial: 12 << 20 };
 }
 

@@ -16,18 +16,14 @@ use std::collections::HashMap;
 
 use bytes::BytesMut;
 use rml_amf0::Amf0Value;
-use rml_rtmp::chunk_io::{ChunkSerializationError, ChunkSerializer};
-use rml_rtmp::handshake::{Handshake, HandshakeError, HandshakeProcessResult, PeerType};
-use rml_rtmp::messages::{MessageSerializationError, PeerBandwidthLimitType, RtmpMessage, UserControlEventType};
-use rml_rtmp::time::RtmpTimestamp;
+use rml_rtmp::handshake::PeerType;
+use rml_rtmp::messages::{PeerBandwidthLimitType, RtmpMessage, UserControlEventType};
 
-use self::event::data_event;
-pub use self::event::{Event, Metadata, PublishRequest};
-use super::amf::{self, AmfError};
-use super::chunk::{ChunkError, Dechunker, Limits, Message, kind};
-
-/// Most bytes that an encoder may send before it is admitted, handshake included. Real ones send some 4 KiB.
-pub const STRANGER_BYTES: u64 = 256 << 10;
+pub use self::event::{Event, PublishRequest};
+use super::amf::{self, object_of, string};
+use super::chunk::{Message, kind};
+use super::link::{Link, RtmpError, STRANGER_BYTES, WINDOW, unlabelled};
+use super::media::Media;
 
 /// Message streams of one connection. A publisher needs one; some create a second.
 const MAX_STREAMS: u32 = 8;
@@ -35,40 +31,11 @@ const MAX_STREAMS: u32 = 8;
 /// Our chunks' length: every reply fits into one, and it is what common servers announce.
 const CHUNK_SIZE: u32 = 4096;
 
-/// The acknowledgement window, bytes: what we announce, and what we acknowledge by until the encoder names its own.
-const WINDOW: u32 = 2_500_000;
-
 /// Longest `flashVer` that is kept, characters.
 const MAX_AGENT: usize = 128;
 
 /// Codecs that a client of Enhanced RTMP is told it may use, video and audio.
 const FOUR_CCS: [&str; 2] = ["avc1", "mp4a"];
-
-/// Why the connection cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RtmpError {
-    /// Not RTMP, or encrypted RTMP.
-    #[error("handshake failed")]
-    Handshake(#[from] HandshakeError),
-    /// Broken or oversized chunks.
-    #[error("chunk stream: {0}")]
-    Chunk(#[from] ChunkError),
-    /// A command that cannot be decoded.
-    #[error("undecodable command: {0}")]
-    Command(#[from] AmfError),
-    /// A command out of order, or too many of them.
-    #[error("{0}")]
-    Protocol(&'static str),
-    /// More than [`STRANGER_BYTES`].
-    #[error("more than {STRANGER_BYTES} bytes before the publisher was admitted")]
-    TooMuchBeforePublish,
-    /// Our own reply cannot be built.
-    #[error("reply cannot be encoded")]
-    Message(#[from] MessageSerializationError),
-    /// Our own reply cannot be sent in chunks.
-    #[error("reply cannot be put into chunks")]
-    Serialize(#[from] ChunkSerializationError),
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -80,45 +47,28 @@ enum State {
 
 /// One encoder's connection.
 pub struct Session {
-    handshake: Option<Handshake>,
-    dechunker: Dechunker,
-    serializer: ChunkSerializer,
-    output: Vec<u8>,
+    link: Link,
     state: State,
     /// Application and agent, once connected.
     connected: Option<(String, Option<String>)>,
     streams: u32,
-    window: u32,
-    received: u64,
-    acknowledged: u64,
 }
 
 impl Default for Session {
     fn default() -> Self {
-        Self {
-            handshake: Some(Handshake::new(PeerType::Server)),
-            dechunker: Dechunker::default(),
-            serializer: ChunkSerializer::new(),
-            output: vec![],
-            state: State::Commands,
-            connected: None,
-            streams: 0,
-            window: WINDOW,
-            received: 0,
-            acknowledged: 0,
-        }
+        Self { link: Link::new(PeerType::Server), state: State::Commands, connected: None, streams: 0 }
     }
 }
 
 impl Session {
     /// Where received bytes go, at the end.
     pub fn buffer(&mut self) -> &mut BytesMut {
-        self.dechunker.buffer()
+        self.link.buffer()
     }
 
     /// Counts `bytes` that were just put into the buffer.
     pub fn received(&mut self, bytes: usize) {
-        self.received += bytes as u64;
+        self.link.received(bytes);
     }
 
     /// Takes bytes by copy: [`Session::buffer`] and [`Session::received`] in one.
@@ -129,30 +79,30 @@ impl Session {
 
     /// The handshake is done.
     pub fn is_open(&self) -> bool {
-        self.handshake.is_none()
+        self.link.is_open()
     }
 
     /// All replies so far, to be sent in one write; empty when there are none.
     pub fn take_output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.output)
+        self.link.take_output()
     }
 
     /// The next thing the encoder did; `None` when more bytes or a decision are needed. After an error the connection is
     /// unusable.
     pub fn poll_event(&mut self) -> Result<Option<Event>, RtmpError> {
-        if !matches!(self.state, State::Publishing { .. }) && self.received > STRANGER_BYTES {
+        if !matches!(self.state, State::Publishing { .. }) && self.link.total() > STRANGER_BYTES {
             return Err(RtmpError::TooMuchBeforePublish);
         }
-        if !self.shake_hands()? {
+        if !self.link.shake_hands()? {
             return Ok(None);
         }
         while matches!(self.state, State::Commands | State::Publishing { .. }) {
-            let Some(message) = self.dechunker.next_message()? else { break };
+            let Some(message) = self.link.next_message()? else { break };
             if let Some(event) = self.message(message)? {
                 return Ok(Some(event));
             }
         }
-        self.acknowledge()?;
+        self.link.acknowledge()?;
         Ok(None)
     }
 
@@ -160,16 +110,8 @@ impl Session {
     pub fn accept(&mut self) -> Result<(), RtmpError> {
         let State::Deciding { stream } = self.state else { return Err(RtmpError::Protocol("no publish to accept")) };
         self.state = State::Publishing { stream };
-        self.dechunker.set_limits(Limits::PUBLISHER);
-        self.send(
-            RtmpMessage::UserControl {
-                event_type: UserControlEventType::StreamBegin,
-                stream_id: Some(stream),
-                buffer_length: None,
-                timestamp: None,
-            },
-            0,
-        )?;
+        self.link.admit();
+        self.link.control(UserControlEventType::StreamBegin, stream, None)?;
         self.status(stream, "status", "NetStream.Publish.Start", "publishing")
     }
 
@@ -190,43 +132,14 @@ impl Session {
         self.status(stream, "error", code, description)
     }
 
-    /// True once the handshake is done.
-    fn shake_hands(&mut self) -> Result<bool, RtmpError> {
-        let Some(handshake) = &mut self.handshake else { return Ok(true) };
-        let bytes = self.dechunker.buffer().split();
-        match handshake.process_bytes(&bytes)? {
-            HandshakeProcessResult::InProgress { response_bytes } => {
-                self.output.extend(response_bytes);
-                Ok(false)
-            }
-            HandshakeProcessResult::Completed { response_bytes, remaining_bytes } => {
-                self.output.extend(response_bytes);
-                self.dechunker.buffer().extend_from_slice(&remaining_bytes);
-                self.handshake = None;
-                Ok(true)
-            }
-        }
-    }
-
     fn message(&mut self, message: Message) -> Result<Option<Event>, RtmpError> {
-        let Message { timestamp, kind, stream, payload } = message;
-        let on_air = self.state == State::Publishing { stream };
-        match kind {
-            kind::VIDEO if on_air => return Ok(Some(Event::Video { timestamp, body: payload })),
-            kind::AUDIO if on_air => return Ok(Some(Event::Audio { timestamp, body: payload })),
-            kind::AGGREGATE if on_air => return Err(RtmpError::Protocol("aggregate messages are not supported")),
-            kind::DATA | kind::DATA_AMF3 if on_air => return Ok(data_event(unlabelled(kind, &payload))),
-            kind::COMMAND | kind::COMMAND_AMF3 => return self.command(stream, unlabelled(kind, &payload)),
-            kind::WINDOW_ACK_SIZE => {
-                if let Some(window) = payload.first_chunk::<4>() {
-                    // Two bytes at least, or half of it is no progress.
-                    self.window = u32::from_be_bytes(*window).max(2);
-                }
-            }
-            kind::USER_CONTROL => self.pong(&payload)?,
-            _ => {}
+        let on_air = self.state == State::Publishing { stream: message.stream };
+        match message.kind {
+            kind::COMMAND | kind::COMMAND_AMF3 => self.command(message.stream, unlabelled(&message)),
+            kind::AGGREGATE if on_air => Err(RtmpError::Protocol("aggregate messages are not supported")),
+            _ if on_air => Ok(Media::read(message).map(Event::Media)),
+            _ => Ok(None),
         }
-        Ok(None)
     }
 
     fn command(&mut self, stream: u32, payload: &[u8]) -> Result<Option<Event>, RtmpError> {
@@ -268,10 +181,10 @@ impl Session {
         let agent = text("flashVer").map(|agent| agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT).collect());
         self.connected = Some((application, agent));
 
-        self.send(RtmpMessage::WindowAcknowledgement { size: WINDOW }, 0)?;
-        self.send(RtmpMessage::SetPeerBandwidth { size: WINDOW, limit_type: PeerBandwidthLimitType::Dynamic }, 0)?;
-        let packet = self.serializer.set_max_chunk_size(CHUNK_SIZE, RtmpTimestamp::new(0))?;
-        self.output.extend(packet.bytes);
+        self.link.send(RtmpMessage::WindowAcknowledgement { size: WINDOW }, 0)?;
+        self.link
+            .send(RtmpMessage::SetPeerBandwidth { size: WINDOW, limit_type: PeerBandwidthLimitType::Dynamic }, 0)?;
+        self.link.set_chunk_size(CHUNK_SIZE)?;
 
         let server = object_of([("fmsVer", string("FMS/3,5,7,7009")), ("capabilities", Amf0Value::Number(31.0))]);
         let mut information = HashMap::from([
@@ -303,68 +216,14 @@ impl Session {
         Ok(Some(Event::Unpublished))
     }
 
-    /// Answers a ping request (user control event 6).
-    fn pong(&mut self, payload: &[u8]) -> Result<(), RtmpError> {
-        let Some([0, 6, time @ ..]) = payload.first_chunk::<6>() else { return Ok(()) };
-        self.send(
-            RtmpMessage::UserControl {
-                event_type: UserControlEventType::PingResponse,
-                stream_id: None,
-                buffer_length: None,
-                timestamp: Some(RtmpTimestamp::new(u32::from_be_bytes(*time))),
-            },
-            0,
-        )
-    }
-
-    /// Acknowledges the total of received bytes every half window.
-    fn acknowledge(&mut self) -> Result<(), RtmpError> {
-        if self.received - self.acknowledged >= u64::from(self.window / 2) {
-            self.acknowledged = self.received;
-            // The sequence number wraps, as the protocol has it.
-            self.send(RtmpMessage::Acknowledgement { sequence_number: self.received as u32 }, 0)?;
-        }
-        Ok(())
-    }
-
     fn status(&mut self, stream: u32, level: &str, code: &str, description: &str) -> Result<(), RtmpError> {
         let information =
             object_of([("level", string(level)), ("code", string(code)), ("description", string(description))]);
-        self.reply("onStatus", 0.0, Amf0Value::Null, vec![information], stream)
+        self.link.command("onStatus", 0.0, Amf0Value::Null, vec![information], stream)
     }
 
     fn result(&mut self, transaction: f64, object: Amf0Value, values: Vec<Amf0Value>) -> Result<(), RtmpError> {
-        self.reply("_result", transaction, object, values, 0)
-    }
-
-    fn reply(
-        &mut self,
-        command: &str,
-        transaction_id: f64,
-        command_object: Amf0Value,
-        additional_arguments: Vec<Amf0Value>,
-        stream: u32,
-    ) -> Result<(), RtmpError> {
-        let command_name = command.to_owned();
-        self.send(
-            RtmpMessage::Amf0Command { command_name, transaction_id, command_object, additional_arguments },
-            stream,
-        )
-    }
-
-    fn send(&mut self, message: RtmpMessage, stream: u32) -> Result<(), RtmpError> {
-        let payload = message.into_message_payload(RtmpTimestamp::new(0), stream)?;
-        // Full headers only: some encoders do not understand compressed ones in replies.
-        self.output.extend(self.serializer.serialize(&payload, true, false)?.bytes);
-        Ok(())
-    }
-}
-
-/// The values of a message: what is labelled AMF3 is AMF0 behind a zero byte, or without it.
-fn unlabelled(kind: u8, payload: &[u8]) -> &[u8] {
-    match (kind, payload) {
-        (kind::DATA_AMF3 | kind::COMMAND_AMF3, [0, rest @ ..]) => rest,
-        _ => payload,
+        self.link.command("_result", transaction, object, values, 0)
     }
 }
 
@@ -388,12 +247,4 @@ fn four_cc_answer(client: &HashMap<String, Amf0Value>) -> Vec<(String, Amf0Value
         answer.push(("capsEx".to_owned(), Amf0Value::Number(0.0)));
     }
     answer
-}
-
-fn string(text: &str) -> Amf0Value {
-    Amf0Value::Utf8String(text.to_owned())
-}
-
-fn object_of<const N: usize>(properties: [(&str, Amf0Value); N]) -> Amf0Value {
-    Amf0Value::Object(properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

@@ -63,6 +63,11 @@ impl Timeline {
         }
     }
 
+    /// Nothing of the picture is on air yet: it is put where it belongs at once, as far as reports tell.
+    pub fn settle(&mut self) {
+        self.moved = self.wanted().unwrap_or(self.moved);
+    }
+
     /// A sender report came: `ntp` is seconds since 1900 in units of 2^-32, `timestamp` the track's at that time. One that comes before the
     /// track's first packet says nothing yet.
     pub fn report(&mut self, track: Track, ntp: u64, timestamp: u32) {
@@ -198,6 +203,18 @@ mod tests {
             assert_eq!(sender.send(Track::Audio, ms), ms as i64 * MS);
             sender.send(Track::Video, ms);
         }
+    }
+
+    #[test]
+    fn before_anything_is_on_air_the_picture_may_be_put_in_step_at_once() {
+        let mut sender = Sender::new(80);
+        sender.error(0, 20);
+        sender.report(Track::Video, 0);
+        sender.timeline.settle();
+        assert_eq!(sender.error(20, 40), [80], "one report says nothing");
+        sender.report(Track::Audio, 0);
+        sender.timeline.settle();
+        assert_eq!(sender.error(40, 60), [0]);
     }
 
     #[test]

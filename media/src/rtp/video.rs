@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Packet;
-use super::h264::{Depacketizer, Unit};
+use super::depacketize::{Depacketizer, Unit};
 use super::order::{Next, Order, OrderStats};
 use crate::codec::VideoCodec;
 use crate::codec::in_band::{Found, InBandError, Picture, PictureReader};
@@ -36,7 +36,7 @@ impl Default for VideoReader {
     fn default() -> Self {
         Self {
             order: Order::new(PATIENCE),
-            units: Depacketizer::default(),
+            units: Depacketizer::new(VideoCodec::H264),
             pictures: PictureReader::new(VideoCodec::H264, None),
             damaged: 0,
             skipped: 0,

@@ -4,18 +4,17 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use weir_media::pull::PullUri;
 
 use crate::config::QualitySet;
 use crate::http::error::{ApiError, FieldErrors};
 use crate::store::{Ids, StreamFields};
 
 const MAX_NAME: usize = 255;
-const MAX_URI: usize = 4096;
 const MAX_ENTITY_DATA: usize = 4096;
 const DVR_SECONDS: std::ops::RangeInclusive<i64> = 30..=14_400;
 /// What `SRTO_PASSPHRASE` takes; one character less than the documented API allows.
 const PASSPHRASE_LENGTH: std::ops::RangeInclusive<usize> = 10..=79;
-const PULL_SCHEMES: [&str; 6] = ["rtmp", "rtmps", "srt", "http", "https", "rtsp"];
 
 /// Writes the given fields over the present ones.
 pub fn apply(given: &Map<String, Value>, to: &mut StreamFields, sets: &[QualitySet]) -> Result<(), ApiError> {
@@ -149,13 +148,5 @@ fn passphrase(text: &str) -> Result<(), String> {
 }
 
 fn uri(text: &str) -> Result<(), String> {
-    let known = |uri: &str| {
-        uri.split_once("://").is_some_and(|(scheme, rest)| {
-            !rest.is_empty() && PULL_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme))
-        })
-    };
-    if !text.split_whitespace().all(known) {
-        return Err(format!("invalid uri, supported protocols are {}", PULL_SCHEMES.join(", ")));
-    }
-    at_most(text, MAX_URI)
+    PullUri::parse_list(text).map(drop).map_err(|error| error.to_string())
 }

@@ -25,7 +25,7 @@ pub struct StreamView {
     active: bool,
     /// The server fetches it from `uri`; pushes are refused.
     pull: bool,
-    /// Sources to pull from, separated by spaces.
+    /// Sources to pull from, separated by spaces: `rtmp`, `rtmps`, `srt`, `http`, `https`, `rtsp`; at most 16.
     uri: Option<String>,
     /// SRT encryption, 10 to 79 printable ASCII characters without spaces; another one closes the stream's SRT sessions.
     srt_passphrase: Option<String>,
@@ -65,7 +65,7 @@ pub struct StreamView {
     active_ingest_region_primary: Option<&'static str>,
     /// Where the backup input is received; null while it is not.
     active_ingest_region_backup: Option<&'static str>,
-    /// `rtmp`, `srt` or `webrtc`; null while not transcoding.
+    /// `rtmp`, `srt` or `webrtc`; of a pulled stream `rtmp`, `srt`, `https` (HLS, or MPEG-TS over HTTP) or `rtsp`. Null while not transcoding.
     stream_source_type: Option<&'static str>,
     /// Where to push by RTMP; by RTMPS where that door alone is open.
     push_url: Option<String>,

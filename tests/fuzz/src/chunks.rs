@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use weir_media::rtmp::chunk::Message;
+use weir_media::rtmp::chunk::{Message, kind};
+
+use crate::script::Script;
 
 /// From here on a 24-bit time field takes 32 bits behind the header.
 const EXTENDED: u32 = 0xff_ffff;
@@ -160,4 +162,37 @@ impl ChunkWriter {
 
 fn control(kind: u8, value: u32) -> Message {
     Message { timestamp: 0, kind, stream: 0, payload: Bytes::copy_from_slice(&value.to_be_bytes()) }
+}
+
+/// Messages of the script's kinds and bodies, behind `before`.
+pub fn messages(script: &mut Script, before: Vec<u8>) -> Vec<u8> {
+    const KINDS: [u8; 12] = [
+        kind::COMMAND,
+        kind::COMMAND_AMF3,
+        kind::DATA,
+        kind::DATA_AMF3,
+        kind::VIDEO,
+        kind::AUDIO,
+        kind::AGGREGATE,
+        kind::USER_CONTROL,
+        kind::WINDOW_ACK_SIZE,
+        3,
+        6,
+        99,
+    ];
+    let mut writer = ChunkWriter::new(before, true);
+    while !script.is_empty() {
+        let what = script.byte();
+        let timestamp = if what & 0x80 == 0 { script.byte().into() } else { script.u32() };
+        let length = script.byte();
+        let payload = Bytes::copy_from_slice(script.bytes(length.into()));
+        let message = Message {
+            timestamp,
+            kind: KINDS[usize::from(what & 15) % KINDS.len()],
+            stream: u32::from(what >> 4 & 3),
+            payload,
+        };
+        writer.message(4 + u32::from(what & 1), message, 3);
+    }
+    writer.wire
 }

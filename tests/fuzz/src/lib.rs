@@ -4,4 +4,6 @@ pub mod bits;
 pub mod chunks;
 pub mod memory;
 pub mod publisher;
+pub mod said;
 pub mod script;
+pub mod server;

@@ -23,8 +23,13 @@ pub fn connect(application: &str) -> Vec<u8> {
     payload.extend(&string("app")[1..]);
     payload.extend(string(application));
     payload.extend([0, 0, 9]);
+    command(payload)
+}
+
+/// A command of these AMF0 values, in chunks.
+pub fn command(values: Vec<u8>) -> Vec<u8> {
     let mut writer = ChunkWriter::default();
-    writer.message(3, Message { timestamp: 0, kind: kind::COMMAND, stream: 0, payload: Bytes::from(payload) }, 0);
+    writer.message(3, Message { timestamp: 0, kind: kind::COMMAND, stream: 0, payload: Bytes::from(values) }, 0);
     writer.wire
 }
 

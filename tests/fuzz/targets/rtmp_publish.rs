@@ -5,14 +5,13 @@
 //! nothing printed holds the token.
 #![no_main]
 
-use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use weir_fuzz::chunks::ChunkWriter;
+use weir_fuzz::chunks::messages;
 use weir_fuzz::memory::peak_of;
 use weir_fuzz::publisher::{HANDSHAKE, connect, handshake};
+use weir_fuzz::said::{Said, check};
 use weir_fuzz::script::{Script, pieces};
-use weir_media::rtmp::amf;
-use weir_media::rtmp::chunk::{Dechunker, Limits, Message, kind};
+use weir_media::rtmp::chunk::Limits;
 use weir_media::rtmp::session::{Event, Session};
 
 fuzz_target!(|input: &[u8]| {
@@ -29,43 +28,10 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(once, cut, "split by {seed}");
 });
 
-/// Messages of the script's kinds and bodies.
-fn messages(script: &mut Script, before: Vec<u8>) -> Vec<u8> {
-    const KINDS: [u8; 12] = [
-        kind::COMMAND,
-        kind::COMMAND_AMF3,
-        kind::DATA,
-        kind::DATA_AMF3,
-        kind::VIDEO,
-        kind::AUDIO,
-        kind::AGGREGATE,
-        kind::USER_CONTROL,
-        kind::WINDOW_ACK_SIZE,
-        3,
-        6,
-        99,
-    ];
-    let mut writer = ChunkWriter::new(before, true);
-    while !script.is_empty() {
-        let what = script.byte();
-        let timestamp = if what & 0x80 == 0 { script.byte().into() } else { script.u32() };
-        let length = script.byte();
-        let payload = Bytes::copy_from_slice(script.bytes(length.into()));
-        let message = Message {
-            timestamp,
-            kind: KINDS[usize::from(what & 15) % KINDS.len()],
-            stream: u32::from(what >> 4 & 3),
-            payload,
-        };
-        writer.message(4 + u32::from(what & 1), message, 3);
-    }
-    writer.wire
-}
-
 /// What happened, in order; decisions and the end among it.
 fn converse(wire: &[u8], seed: u8, decision: u8) -> Vec<String> {
     let mut session = Session::default();
-    let mut replies = Replies::default();
+    let mut replies = Said::default();
     let mut seen = Vec::with_capacity(wire.len());
     let (mut asked, mut granted, mut over) = (false, false, false);
     let longest = pieces(wire, seed).map(<[u8]>::len).max().unwrap_or(0);
@@ -110,12 +76,9 @@ fn converse(wire: &[u8], seed: u8, decision: u8) -> Vec<String> {
                         }
                     }
                 }
-                Event::Metadata(metadata) => {
-                    assert!(granted && metadata.frame_rate.is_none_or(|rate| rate.is_finite() && rate > 0.0))
-                }
-                Event::UndecodableData(why) => assert!(granted && why.len() < 200),
-                Event::Video { body, .. } | Event::Audio { body, .. } => {
-                    assert!(granted && body.len() <= Limits::PUBLISHER.media)
+                Event::Media(media) => {
+                    assert!(granted);
+                    check(media);
                 }
                 Event::Unpublished => {
                     assert!(granted);
@@ -137,29 +100,4 @@ fn converse(wire: &[u8], seed: u8, decision: u8) -> Vec<String> {
     }
     assert!(session.accept().is_err() || !asked, "a second decision");
     seen
-}
-
-/// Reads what the server says, as an encoder would.
-#[derive(Default)]
-struct Replies {
-    length: usize,
-    handshake: usize,
-    chunks: Dechunker,
-}
-
-impl Replies {
-    fn take(&mut self, output: &[u8]) {
-        self.length += output.len();
-        let part = output.len().min(HANDSHAKE - self.handshake);
-        self.handshake += part;
-        self.chunks.set_limits(Limits::PUBLISHER);
-        self.chunks.buffer().extend_from_slice(&output[part..]);
-        while let Some(message) = self.chunks.next_message().expect("replies are chunks") {
-            if message.kind == kind::COMMAND {
-                let values = amf::decode(&message.payload).expect("replies are AMF0");
-                assert!(values.len() >= 3);
-            }
-        }
-        assert!(self.chunks.buffer().is_empty(), "half a reply");
-    }
 }

@@ -11,9 +11,11 @@ use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
-use weir_media::rtmp::session::{Event, PublishRequest, RtmpError, Session};
+use weir_media::rtmp::RtmpError;
+use weir_media::rtmp::session::{Event, PublishRequest, Session};
 
 use super::publication::Publication;
+use super::transfer::{read_media, send};
 use super::{Host, RtmpLimits};
 use crate::ingest::preauth::Ticket;
 use crate::ingest::told::told;
@@ -22,12 +24,6 @@ use crate::token::Token;
 
 /// Most bytes of one read of a stranger.
 const STRANGER_READ: usize = 4 << 10;
-
-/// Least free space for one read of a publisher, bytes.
-const PUBLISHER_READ_LEAST: usize = 64 << 10;
-
-/// A publisher's read block, bytes. Frames are slices of such blocks.
-const PUBLISHER_READ: usize = 256 << 10;
 
 /// How long to read on after our last word: closing with unread bytes would reset the connection, and the encoder would
 /// see that instead of the reason.
@@ -166,30 +162,14 @@ where
 
     /// Reads a publisher's bytes into the session's buffer; 0 at the end. Cancel safe.
     pub async fn read_media(&mut self) -> io::Result<usize> {
-        let buffer = self.session.buffer();
-        if buffer.capacity() - buffer.len() < PUBLISHER_READ_LEAST {
-            buffer.reserve(PUBLISHER_READ);
-        }
-        let count = match self.socket.read_buf(buffer).await {
-            // TLS that ends without `close_notify`, as encoders do. Whether a stream was cut off, RTMP's own good-bye tells.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
-            read => read?,
-        };
+        let count = read_media(&mut self.socket, self.session.buffer()).await?;
         self.session.received(count);
         Ok(count)
     }
 
     /// Sends all replies in one write.
     pub async fn flush(&mut self) -> io::Result<()> {
-        let output = self.session.take_output();
-        if output.is_empty() {
-            return Ok(());
-        }
-        let write = async {
-            self.socket.write_all(&output).await?;
-            self.socket.flush().await
-        };
-        timeout(self.limits.write, write).await?
+        send(&mut self.socket, &self.session.take_output(), self.limits.write).await
     }
 
     /// Sends the last replies and ends our direction.

@@ -1,10 +1,8 @@
 //! One connection as an admitted publisher: media into the feed, facts to its actor, until somebody ends it.
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep_until;
-use weir_media::feed::FeedItem;
-use weir_media::flv::{Demuxer, FlvError};
+use weir_media::rtmp::media::{Given, Media, MediaReader};
 use weir_media::rtmp::session::Event;
 
 use super::connection::Wire;
@@ -12,19 +10,12 @@ use crate::clock;
 use crate::ingest::intake::Intake;
 use crate::ingest::{CloseReason, Grant};
 
-/// Damaged frames in a row that are borne; a second of them at 60 fps is no accident.
-const MAX_DAMAGED: u32 = 60;
-
 /// An admitted publisher.
 pub(super) struct Publication<S> {
     wire: Wire<S>,
     intake: Intake,
-    demuxer: Demuxer,
+    reader: MediaReader,
     video_tags: u64,
-    /// Damaged frames in a row.
-    damaged: u32,
-    /// Damaged frames in all.
-    dropped: u64,
 }
 
 impl<S> Publication<S>
@@ -33,7 +24,7 @@ where
 {
     pub fn new(wire: Wire<S>, grant: Grant) -> Self {
         let intake = Intake::new(grant, wire.limits.patience, clock::now());
-        Self { wire, intake, demuxer: Demuxer::default(), video_tags: 0, damaged: 0, dropped: 0 }
+        Self { wire, intake, reader: MediaReader::default(), video_tags: 0 }
     }
 
     /// Runs to the end: tells the encoder why, if it does not know, then the actor.
@@ -104,51 +95,29 @@ where
 
     fn event(&mut self, event: Event) -> Result<(), CloseReason> {
         match event {
-            Event::Video { timestamp, body } => {
-                self.video_tags += 1;
-                self.tag(timestamp, body, Demuxer::video)
-            }
-            Event::Audio { timestamp, body } => self.tag(timestamp, body, Demuxer::audio),
-            Event::Metadata(metadata) => {
-                if let Some(rate) = metadata.frame_rate {
-                    self.demuxer.hint_frame_rate(rate);
-                }
-                Ok(())
-            }
-            Event::UndecodableData(error) => {
-                tracing::debug!(session = %self.intake.session(), error, "data message ignored");
-                Ok(())
-            }
+            Event::Media(media) => self.media(media),
             Event::Unpublished => Err(CloseReason::Unpublished),
             Event::PublishRequested(_) => Err(CloseReason::Unacceptable("second publish".to_owned())),
         }
     }
 
-    fn tag(
-        &mut self,
-        timestamp: u32,
-        body: Bytes,
-        read: fn(&mut Demuxer, u32, Bytes) -> Result<Option<FeedItem>, FlvError>,
-    ) -> Result<(), CloseReason> {
-        self.intake.count(body.len());
-        match read(&mut self.demuxer, timestamp, body) {
-            Ok(Some(item)) => {
-                self.damaged = 0;
-                self.intake.deliver(item, clock::now())
-            }
-            Ok(None) => Ok(()),
-            Err(error) if error.is_fatal() || self.damaged >= MAX_DAMAGED => {
-                Err(CloseReason::Unacceptable(error.to_string()))
-            }
-            Err(error) => {
-                self.dropped += 1;
-                self.damaged += 1;
+    fn media(&mut self, media: Media) -> Result<(), CloseReason> {
+        self.video_tags += u64::from(matches!(media, Media::Video { .. }));
+        self.intake.count(media.length());
+        if let Media::UndecodableData(error) = &media {
+            tracing::debug!(session = %self.intake.session(), error, "data message ignored");
+        }
+        match self.reader.read(media) {
+            Ok(Given::Item(item)) => self.intake.deliver(item, clock::now()),
+            Ok(Given::Nothing) => Ok(()),
+            Ok(Given::Damaged { error, total }) => {
                 // An encoder that damages every other frame must not fill the log.
-                if self.dropped.is_power_of_two() {
-                    tracing::warn!(session = %self.intake.session(), %error, dropped = self.dropped, "frame dropped");
+                if total.is_power_of_two() {
+                    tracing::warn!(session = %self.intake.session(), %error, dropped = total, "frame dropped");
                 }
                 Ok(())
             }
+            Err(error) => Err(CloseReason::Unacceptable(error.to_string())),
         }
     }
 }

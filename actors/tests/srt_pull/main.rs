@@ -1,0 +1,12 @@
+//! Pulling by SRT from real listeners (ffmpeg, srt-live-transmit), and what many calls leave behind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod leaks;
+mod sources;
+
+/// One test at a time: descriptors and threads are counted by the process.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Longer than anything here takes on a busy machine; a test that waits so long has failed.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
