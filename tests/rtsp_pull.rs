@@ -164,7 +164,8 @@ async fn video_and_sound_come_in_step_and_a_killed_server_is_lost_at_once() {
 #[tokio::test]
 async fn b_frames_get_their_decoding_times_and_opus_and_digest_work() {
     let launch = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1 \
-                  ! x264enc bframes=2 b-adapt=false key-int-max=25 speed-preset=ultrafast ! rtph264pay name=pay0 pt=96 \
+                  ! x264enc bframes=2 b-adapt=false key-int-max=25 speed-preset=veryfast ! video/x-h264,profile=main \
+                  ! rtph264pay name=pay0 pt=96 \
                   audiotestsrc is-live=true ! opusenc ! rtpopuspay name=pay1 pt=97";
     let server = Server::start(launch, &["admin", "p@ss"]);
     let refused = Pull::start(server.port, "admin:wrong@").ended.await.unwrap();
