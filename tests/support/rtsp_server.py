@@ -3,8 +3,8 @@
 
     rtsp_server.py LAUNCH [USER PASSWORD]
 
-Serves the pipeline LAUNCH, whose payloaders are called pay0 and pay1, as rtsp://127.0.0.1:PORT/live on a free port, which it prints. With USER
-and PASSWORD it wants them by digest. Ends when its input does."""
+Serves the pipeline LAUNCH, whose payloaders are called pay0 and pay1, as rtsp://127.0.0.1:PORT/live on a free port, which it prints. With
+USER and PASSWORD it wants them by digest. Ends when its input does."""
 
 import sys
 

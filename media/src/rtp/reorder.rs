@@ -4,9 +4,9 @@
 //! ahead: by as many pictures as overtake one at most, the depth. With it, a picture's decoding time is the showing time that is so many
 //! places before the latest so far: that never goes back, and no picture is decoded after it is shown.
 //!
-//! The depth is learned from what comes, whether it can be decoded or not. Where it turns out to be too small, pictures have been given times
-//! too late for what follows: that waits for the next keyframe. So a sender with B frames whose stream begins at a keyframe costs its
-//! first group of pictures once, and one without costs nothing.
+//! The depth is learned from what comes, whether it can be decoded or not. Where it turns out to be too small, pictures have been given
+//! times too late for what follows: that waits for the next keyframe. So a sender with B frames whose stream begins at a keyframe costs
+//! its first group of pictures once, and one without costs nothing.
 
 use std::collections::VecDeque;
 

@@ -4,17 +4,19 @@
 //! source ◀─address checked─ gate ◀─loopback─ retina ─packets, reports─▶ opening ─▶ tracks ─▶ Outlet
 //! ```
 //!
-//! retina speaks RTSP: descriptions, authentication, keepalives. What the packets hold is read by [`weir_media::rtp`], as for WHIP: retina's own
-//! depacketizers keep one parameter set of a kind, end the session with a damaged picture, and their counters of losses overflow.
+//! retina speaks RTSP: descriptions, authentication, keepalives. What the packets hold is read by [`weir_media::rtp`], as for WHIP:
+//! retina's own depacketizers keep one parameter set of a kind, end the session with a damaged picture, hold a picture of any length, and
+//! their counters of losses overflow.
 //!
 //! What of the source of retina 0.4.21 matters here:
-//! - It connects in two places: to the host of the URL that it is given, whose name it resolves itself, and, to say TEARDOWN after a session, to
-//!   the one that the *server* named in `Content-Base`. So it is given the [`gate`] to connect to and [`TeardownPolicy::Never`]: a session
-//!   of one connection ends with it. Requests go over that one connection, whatever URLs the server names in them; a redirect is an error.
+//! - It connects in two places: to the host of the URL that it is given, whose name it resolves itself, and, to say TEARDOWN after a
+//!   session, to the one that the *server* named in `Content-Base`. So it is given the [`gate`] to connect to, and
+//!   [`TeardownPolicy::Never`]: a session of one connection ends with it. All else goes over that one connection, whatever URLs the
+//!   server names; a redirect is an error. The requests' URLs name the gate: servers go by the path, as behind any address translation.
 //! - It bounds no message but packets (64 KiB): lines, headers and bodies are read into a buffer that doubles until they end. So the gate
 //!   lets [`gate::WINDOW`] bytes through at most that retina makes nothing of.
 //! - It panics on some descriptions. That is caught and an end like any other.
-//! - It logs what the server says, and so stays silent in the log.
+//! - It logs what the server says, and so is silent in the log.
 
 mod gate;
 mod offer;
@@ -26,6 +28,7 @@ mod tracks;
 mod tests;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -52,6 +55,8 @@ use crate::ingest::TransportStats;
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of media that are told of although nothing came of them yet.
 const HEARD_AT_LEAST: usize = 64 << 10;
+/// Of what retina says to a packet, characters.
+const LONGEST_REASON: usize = 160;
 /// RTCP's farewell (RFC 3550, 6.6).
 const BYE: u8 = 203;
 
@@ -78,7 +83,7 @@ pub async fn fetch(source: &PullUri, network: &Network, outlet: &Outlet) -> Resu
 /// Asks for the streams that are wanted of the source.
 async fn start(
     source: &PullUri,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     passage: &Passage,
 ) -> Result<(Session<Playing>, Offer), PullError> {
     let (url, credentials) = target::of(source.url(), address)?;
@@ -213,9 +218,10 @@ fn failed(request: &str, error: &retina::Error, passage: &Passage) -> PullError 
     }
 }
 
-/// Why nothing more can be taken of a session that runs.
+/// Why nothing more can be taken of a session that runs. What retina says begins with what is wrong; contexts follow.
 fn unfollowable(error: &retina::Error, passage: &Passage) -> PullError {
-    let end = passage.end().unwrap_or("packets out of order, or no RTSP any more");
-    tracing::debug!(status = error.status_code(), "RTSP session cannot be followed");
-    PullError::Lost(end.to_owned())
+    let words = error.to_string();
+    let reason: String = words.chars().take_while(|c| !c.is_control()).take(LONGEST_REASON).collect();
+    tracing::debug!(reason, "RTSP session cannot be followed");
+    PullError::Lost(passage.end().unwrap_or("packets out of order, or no RTSP any more").to_owned())
 }

@@ -1,7 +1,7 @@
 //! The first packets, held until it is known how sound and picture belong together.
 //!
-//! That is said by a sender report on each track, or by the PLAY response, which names for each track the RTP timestamp of one common instant
-//! (`rtptime`, RFC 2326, 12.33). Servers that say it do so at once. Of others the tracks are put where they arrive, after
+//! That is said by a sender report on each track, or by the PLAY response, which names for each track the RTP timestamp of one common
+//! instant (`rtptime`, RFC 2326, 12.33). Servers that say it do so at once. Of others the tracks are put where they arrive, after
 //! [`WAIT`]; reports that come later move the picture gently.
 
 use std::collections::VecDeque;
