@@ -22,6 +22,7 @@ REST = 5.0  # seconds whose lowest level counts
 SEED = 20261130
 AWAY = 2.0  # seconds that the source is away at most: shorter and longer than the stall
 BACK_GOAL = 10.0  # seconds until all are on air again, on two cores that transcode them too
+LIVE_GOAL = 3  # seconds from the last media seen to all being live: pictures have to be decoded, which is told four times a second
 GROWTH_MB = 8.0  # by the slope over the run: every stream's journal fills
 # As small as a worker's work can be.
 SETTINGS = """[failover]
@@ -53,7 +54,7 @@ def pull_many(short):
             took.append(restart(weir, made, source, draw.uniform(0, AWAY), server=number % 2 == 1))
             rows.append({"at": time.monotonic() - began, "server": rss_mb(weir.process.pid)})
         after = at_rest(weir, before)
-        on = sum(weir.stream(stream)["live"] for stream in made)
+        on = wait_until("streams that are all live", LIVE_GOAL, lambda: count_live(weir, made) == streams) and count_live(weir, made)
         replaced = sum(weir.detail(stream)["pipeline"]["restarts"] for stream in made)
         for stream in made:
             weir.delete(stream)
@@ -72,6 +73,10 @@ def pull_many(short):
         Figure("workers replaced", str(replaced)),
         pressure(),
     ]
+
+
+def count_live(weir, made):
+    return sum(weir.stream(stream)["live"] for stream in made)
 
 
 def restart(weir, made, source, away, server):

@@ -82,6 +82,22 @@ async fn a_source_that_breaks_off_makes_way_at_once_in_the_same_broadcast() {
 }
 
 #[actix::test]
+async fn a_source_that_is_back_is_not_said_to_have_failed() {
+    let tree = Tree::new().await;
+    tree.sources.set("a", Play);
+    put(&tree, &["a"]).await;
+    pass(10_000).await;
+    tree.sources.set("a", Refuse);
+    pass(1_000).await;
+    tree.sources.set("a", Play);
+    pass(4_000).await;
+    let lines = journal(&tree).await;
+    let of_source = lines.iter().filter(|line| line.starts_with("source ")).collect::<Vec<_>>();
+    assert!(of_source.last().is_some_and(|line| line.ends_with("delivers")), "{of_source:#?}");
+    assert_eq!(tree.detail().await.pull.and_then(|pull| pull.last_error), None);
+}
+
+#[actix::test]
 async fn a_source_that_falls_silent_makes_way_after_the_stall_to_the_millisecond() {
     let tree = playing().await;
     tree.sources.set("b", Play);
