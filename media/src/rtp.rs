@@ -18,6 +18,7 @@ pub mod clock;
 pub mod depacketize;
 mod h264;
 mod h265;
+pub mod nack;
 pub mod order;
 pub mod reorder;
 pub mod video;

@@ -1,4 +1,4 @@
-//! Packets back in order, and holes that are waited for no longer.
+//! Packets back in order, what is to be asked for again, and holes that are waited for no longer.
 //!
 //! A missing packet may be on its way, late or sent again. It is waited for until `patience` has passed since the first packet behind it
 //! came, or too much waits behind it; then it is a hole. So one lost packet holds up what follows for that long at most.
@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Packet;
+use super::nack::Missing;
 
 /// Most packets that wait behind a hole: over half a second at 8 Mbit/s.
 const MOST_WAITING: usize = 1024;
@@ -31,6 +32,8 @@ pub struct OrderStats {
     pub lost: u64,
     /// Packets that came twice, or after they were given up.
     pub late: u64,
+    /// Packets that came once they were asked for.
+    pub recovered: u64,
 }
 
 /// Orders one track's packets.
@@ -40,6 +43,7 @@ pub struct Order {
     next: Option<u64>,
     /// By number, with the time of arrival.
     waiting: BTreeMap<u64, (Instant, Packet)>,
+    missing: Missing,
     late_in_a_row: u32,
     stats: OrderStats,
 }
@@ -47,7 +51,14 @@ pub struct Order {
 impl Order {
     /// Waits for missing packets for so long.
     pub fn new(patience: Duration) -> Self {
-        Self { patience, next: None, waiting: BTreeMap::new(), late_in_a_row: 0, stats: OrderStats::default() }
+        Self {
+            patience,
+            next: None,
+            waiting: BTreeMap::new(),
+            missing: Missing::default(),
+            late_in_a_row: 0,
+            stats: OrderStats::default(),
+        }
     }
 
     /// Counters so far.
@@ -70,6 +81,12 @@ impl Order {
             return;
         };
         self.late_in_a_row = 0;
+        let expected = self.waiting.keys().next_back().map_or(next, |last| last + 1);
+        if number > expected {
+            self.missing.left_out(expected..number, now);
+        } else if self.missing.came(number, now) {
+            self.stats.recovered += 1;
+        }
         if self.waiting.insert(number, (now, packet)).is_some() {
             self.stats.late += 1;
         }
@@ -88,7 +105,18 @@ impl Order {
         }
         self.stats.lost += first - next;
         self.next = Some(first);
+        self.missing.give_up(first);
         Some(Next::Hole)
+    }
+
+    /// Sequence numbers that the sender is to be asked for now; each call is a request. Who never calls it does not ask.
+    pub fn requests(&mut self, now: Instant) -> Vec<u16> {
+        self.missing.requests(now)
+    }
+
+    /// When there is something to be asked for.
+    pub fn requests_due(&self) -> Option<Instant> {
+        self.missing.due()
     }
 
     /// The sender counts anew: what waits is in the way, and there is a hole before its first packet.
@@ -96,6 +124,7 @@ impl Order {
         let behind = self.next.unwrap_or_default() + (1 << 17);
         let number = behind & !0xffff | u64::from(packet.sequence);
         self.waiting.clear();
+        self.missing.give_up(number);
         self.late_in_a_row = 0;
         self.next = Some(number - 1);
         // Long ago, so that nobody waits for what does not exist.
@@ -134,7 +163,7 @@ mod tests {
             order.push(packet(sequence), now);
         }
         assert_eq!(drain(&mut order, now), [65_534, 65_535, 0, 1, 2].map(Some));
-        assert_eq!(order.stats(), OrderStats { received: 6, lost: 0, late: 1 });
+        assert_eq!(order.stats(), OrderStats { received: 6, late: 1, ..OrderStats::default() });
     }
 
     #[test]
@@ -147,7 +176,25 @@ mod tests {
         assert_eq!(drain(&mut order, start + PATIENCE), [None, Some(4), Some(5)]);
         order.push(packet(3), start + PATIENCE);
         assert_eq!(drain(&mut order, start + PATIENCE), []);
-        assert_eq!(order.stats(), OrderStats { received: 4, lost: 2, late: 1 });
+        assert_eq!(order.stats(), OrderStats { received: 4, lost: 2, late: 1, recovered: 0 });
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_until_it_comes_or_is_given_up() {
+        let (mut order, start) = (Order::new(PATIENCE), now());
+        let after = |ms| start + Duration::from_millis(ms);
+        for sequence in [65_534, 1, 3] {
+            order.push(packet(sequence), start);
+        }
+        assert_eq!(order.requests_due(), Some(start));
+        assert_eq!(order.requests(start), [65_535, 0, 2]);
+        order.push(packet(0), after(40));
+        order.push(packet(0), after(41));
+        assert_eq!(order.requests(after(200)), [65_535, 2]);
+        order.push(packet(4), after(499));
+        assert_eq!(drain(&mut order, after(500)), [Some(65_534), None, Some(0), Some(1), None, Some(3), Some(4)]);
+        assert_eq!(order.requests_due(), None);
+        assert_eq!(order.stats(), OrderStats { received: 6, lost: 2, late: 1, recovered: 1 });
     }
 
     #[test]

@@ -73,6 +73,16 @@ impl VideoReader {
         }
     }
 
+    /// Sequence numbers that the sender is to be asked for now; each call is a request.
+    pub fn requests(&mut self, now: Instant) -> Vec<u16> {
+        self.order.requests(now)
+    }
+
+    /// When there is something to be asked for.
+    pub fn requests_due(&self) -> Option<Instant> {
+        self.order.requests_due()
+    }
+
     /// Nothing comes out before a keyframe does: the sender has to be asked for one.
     pub fn waits_for_keyframe(&self) -> bool {
         self.pictures.waits_for_keyframe()

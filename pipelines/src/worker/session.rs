@@ -65,6 +65,8 @@ pub struct Session<P> {
     anchor: Option<Anchor>,
     pictures: VecDeque<(i64, P)>,
     current: Option<P>,
+    /// It came by in [`Self::catch_up`], since the latest slot was made.
+    caught_up: bool,
     /// How long a picture lasts, from the latest two.
     picture_lasts: i64,
     /// Wall clock of the latest slot that was made.
@@ -115,6 +117,7 @@ impl<P: Clone> Session<P> {
             anchor: None,
             pictures: VecDeque::with_capacity(PICTURES),
             current: None,
+            caught_up: false,
             made: None,
             given_at: None,
             shown_until: None,
@@ -312,7 +315,8 @@ impl<P: Clone> Session<P> {
         self.made = Some(t);
         let hysteresis = HYSTERESIS.min(timeline.slot() / 8);
         let middle = t + timeline.slot() / 2;
-        let fresh = self.take_until(middle + hysteresis);
+        // One that came by a moment ago, because the slot before was a little too early for it, is this slot's.
+        let fresh = std::mem::take(&mut self.caught_up) || self.take_until(middle + hysteresis);
         if fresh {
             while self.take_until(middle - hysteresis) {}
         }
@@ -326,6 +330,7 @@ impl<P: Clone> Session<P> {
         while self.take_until(t - HYSTERESIS - 1) {
             fresh = true;
         }
+        self.caught_up |= fresh;
         fresh
     }
 

@@ -65,6 +65,9 @@ pub(super) trait Peer: Send + Sync {
     /// Asks the sender for a keyframe (PLI, RFC 4585 6.3.1).
     async fn ask_for_keyframe(&self);
 
+    /// Asks the sender for these video packets again (generic NACK, RFC 4585 6.2.1).
+    async fn ask_again(&self, sequences: &[u16]);
+
     /// Ends it, telling the client.
     async fn close(&self);
 }

@@ -2,7 +2,8 @@
 //!
 //! - A pool of reactors of its own: without one a connection that is dropped without `close` leaks for ever. And `close` on every way out.
 //! - Each track is polled by a task of its own that never waits: the driver holds 256 packets and then drops.
-//! - A bound to the wait for lost packets, in [`weir_media::rtp::order`], which takes the place of its sample builder.
+//! - A bound to the wait for lost packets, in [`weir_media::rtp::order`], which takes the place of its sample builder and of its requests
+//!   for them.
 //!
 //! Its settings for loopback candidates and for a public address have no effect in this version. So the addresses are listed here, and the
 //! answer's candidates are written here.
@@ -16,10 +17,14 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{Attribute, Interceptor, Packet as Interception, Registry, Slot, StreamInfo, TaggedPacket};
-use rtc::peer_connection::configuration::interceptor_registry::register_default_interceptors;
+use rtc::peer_connection::configuration::interceptor_registry::{
+    configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
+};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MediaEngine};
+use rtc::rtcp::Packet as Feedback;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
@@ -50,6 +55,9 @@ const OPUS: u8 = 111;
 const INTERRUPTED: Duration = Duration::from_secs(5);
 const GONE: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(2);
+/// How many packets behind the newest one a packet may come: what is sent again is not told from what is replayed, and the crate's 64 are
+/// less than one keyframe. As many as [`weir_media::rtp::order`] waits for.
+const REPLAY_WINDOW: usize = 1024;
 /// Where to stand in the chain of interceptors: behind whatever counts arrivals.
 const BEHIND_REPORTS: usize = 12_500;
 /// For a request to a connection's driver.
@@ -77,13 +85,12 @@ impl Connector for WebRtc {
         let unusable = |error: Error| PeerError::Offer(error.to_string());
         let description = RTCSessionDescription::offer(offer.sdp().to_owned()).map_err(unusable)?;
         let mut engine = codecs().map_err(setup)?;
-        let interceptors = register_default_interceptors(Registry::new(), &mut engine)
-            .map_err(setup)?
-            .with(Slot::from(BEHIND_REPORTS), SenderReports::default());
+        let interceptors = interceptors(&mut engine).map_err(setup)?;
         let settings = SettingEngineBuilder::default()
             .with_lite(true)
             .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .with_ice_timeouts(Some(INTERRUPTED), Some(GONE), Some(KEEPALIVE))
+            .with_srtp_replay_protection_window(REPLAY_WINDOW)
             .build();
         let (gathered, gathering) = oneshot::channel();
         let video = VideoTrack::default();
@@ -127,19 +134,30 @@ impl Connector for WebRtc {
 #[async_trait]
 impl Peer for Receiver {
     async fn ask_for_keyframe(&self) {
-        let (track, source) = &*self.video;
-        let track = track.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(track) = track {
-            let media_ssrc = source.load(Ordering::Relaxed);
-            let request = PictureLossIndication { sender_ssrc: 0, media_ssrc };
-            // Where it does not arrive, it is asked for again.
-            let _ = timeout(TELL, track.write_rtcp(vec![Box::new(request)])).await;
-        }
+        self.tell(|media_ssrc| Box::new(PictureLossIndication { sender_ssrc: 0, media_ssrc })).await;
+    }
+
+    async fn ask_again(&self, sequences: &[u16]) {
+        let nacks = nack_pairs_from_sequence_numbers(sequences);
+        self.tell(|media_ssrc| Box::new(TransportLayerNack { sender_ssrc: 0, media_ssrc, nacks })).await;
     }
 
     async fn close(&self) {
         if let Err(error) = self.connection.close().await {
             tracing::warn!(%error, "WebRTC connection did not close well");
+        }
+    }
+}
+
+impl Receiver {
+    /// Tells the sender something about its video.
+    async fn tell(&self, feedback: impl FnOnce(u32) -> Box<dyn Feedback>) {
+        let (track, source) = &*self.video;
+        let track = track.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(track) = track {
+            let feedback = feedback(source.load(Ordering::Relaxed));
+            // Where it does not arrive, it is told again.
+            let _ = timeout(TELL, track.write_rtcp(vec![feedback])).await;
         }
     }
 }
@@ -169,6 +187,14 @@ fn codecs() -> Result<MediaEngine, Error> {
         engine.register_codec(h264, RtpCodecKind::Video)?;
     }
     Ok(engine)
+}
+
+/// What acts on packets on their way. Nothing that asks for lost ones: the crate's own asks for all of them every 100 ms, which is too
+/// seldom for a picture to be shown in time, and goes on when nobody waits any more.
+fn interceptors(engine: &mut MediaEngine) -> Result<Registry, Error> {
+    configure_simulcast_extension_headers(engine)?;
+    let registry = configure_twcc_receiver_only(Registry::new(), engine)?;
+    Ok(configure_rtcp_reports(registry).with(Slot::from(BEHIND_REPORTS), SenderReports::default()))
 }
 
 /// The machine's own addresses, without those that nobody elsewhere can reach; loopback for who is here, and where there is nothing else.
@@ -335,3 +361,6 @@ impl Interceptor for SenderReports {
     fn bind_remote_stream(&mut self, _: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,7 +81,7 @@ impl Session {
     pub async fn end(self, intake: Intake, reason: CloseReason) -> Farewell {
         let stats = self.video.stats();
         tracing::debug!(session = %intake.session(), packets = stats.packets.received, lost = stats.packets.lost,
-            late = stats.packets.late, damaged = stats.damaged, skipped = stats.skipped, plis = self.plis, "WHIP video");
+            recovered = stats.packets.recovered, late = stats.packets.late, damaged = stats.damaged, skipped = stats.skipped, plis = self.plis, "WHIP video");
         let farewell = intake.end(reason, clock::now());
         self.peer.close().await;
         farewell
@@ -92,6 +92,10 @@ impl Session {
             let now = clock::now();
             if let Err(reason) = self.look_at_clock(intake, now) {
                 return reason;
+            }
+            let missing = self.video.requests(now);
+            if !missing.is_empty() {
+                self.peer.ask_again(&missing).await;
             }
             if self.wants_keyframe(now) {
                 self.asked = Some(now);
@@ -120,6 +124,7 @@ impl Session {
             intake.transport(TransportStats {
                 packets_received: Some(packets.received + sound.received),
                 packets_lost: Some(packets.lost + sound.lost),
+                packets_retransmitted: Some(packets.recovered + sound.recovered),
                 packets_dropped: Some(packets.late + sound.late),
                 keyframe_requests: Some(self.plis),
                 ..TransportStats::default()
@@ -149,7 +154,7 @@ impl Session {
         let again = self.asked.map_or(now, |asked| asked + ASK_EVERY);
         let keyframe = self.keyframe.map(|last| again.max(last + KEYFRAME_EVERY));
         let ask = self.connected.and(if self.video.waits_for_keyframe() { Some(again) } else { keyframe });
-        [ask, self.first_picture_due()].into_iter().flatten().min()
+        [ask, self.first_picture_due(), self.video.requests_due()].into_iter().flatten().min()
     }
 
     fn wants_keyframe(&self, now: Instant) -> bool {

@@ -27,6 +27,7 @@ const SLICE: &[u8] = &[0x41, 0x9a, 0x02];
 /// A connection that does nothing but say what it is told.
 struct Fake {
     asked: mpsc::UnboundedSender<Duration>,
+    again: mpsc::UnboundedSender<(Duration, Vec<u16>)>,
     closed: Arc<AtomicBool>,
     start: tokio::time::Instant,
 }
@@ -35,6 +36,10 @@ struct Fake {
 impl Peer for Fake {
     async fn ask_for_keyframe(&self) {
         self.asked.send(self.start.elapsed()).unwrap();
+    }
+
+    async fn ask_again(&self, sequences: &[u16]) {
+        self.again.send((self.start.elapsed(), sequences.to_vec())).unwrap();
     }
 
     async fn close(&self) {
@@ -46,6 +51,7 @@ impl Peer for Fake {
 struct Rig {
     events: Events,
     asked: mpsc::UnboundedReceiver<Duration>,
+    again: mpsc::UnboundedReceiver<(Duration, Vec<u16>)>,
     closed: Arc<AtomicBool>,
     reader: FeedReader,
     _facts: mpsc::Receiver<IngestFact>,
@@ -69,13 +75,15 @@ impl Rig {
             stop: ordered,
         };
         let (ask, asked) = mpsc::unbounded_channel();
+        let (again_sender, again) = mpsc::unbounded_channel();
         let closed = Arc::new(AtomicBool::new(false));
-        let peer = Fake { asked: ask, closed: Arc::clone(&closed), start: tokio::time::Instant::now() };
+        let peer =
+            Fake { asked: ask, again: again_sender, closed: Arc::clone(&closed), start: tokio::time::Instant::now() };
         let (events, incoming) = peer::channel();
         let intake = Intake::new(grant, Patience { first_video: CONNECT, idle: IDLE }, clock::now());
         let (leave, left) = watch::channel(false);
         let task = tokio::spawn(Session::new(Box::new(peer), incoming, FIRST_VIDEO).run(intake, left));
-        Self { events, asked, closed, reader: feed.reader(), _facts: received, stop, leave, task, sequence: 0 }
+        Self { events, asked, again, closed, reader: feed.reader(), _facts: received, stop, leave, task, sequence: 0 }
     }
 
     async fn tell(&self, event: PeerEvent) {
@@ -105,6 +113,11 @@ impl Rig {
     /// When keyframes were asked for since the last call, in whole milliseconds.
     fn asked(&mut self) -> Vec<u128> {
         std::iter::from_fn(|| self.asked.try_recv().ok()).map(|at| at.as_millis()).collect()
+    }
+
+    /// Which packets were asked for since the last call, and when, in whole milliseconds.
+    fn again(&mut self) -> Vec<(u128, Vec<u16>)> {
+        std::iter::from_fn(|| self.again.try_recv().ok()).map(|(at, what)| (at.as_millis(), what)).collect()
     }
 
     async fn end(self) -> CloseReason {
@@ -165,6 +178,25 @@ async fn a_lost_packet_leads_to_a_request_once_it_is_given_up() {
     sleep(Duration::from_millis(600)).await;
     rig.video(&[SLICE]).await;
     assert_eq!(rig.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_packet_is_asked_for_at_once_and_again_until_it_comes() {
+    let mut rig = Rig::new();
+    rig.tell(PeerEvent::Connected).await;
+    rig.video(&[SPS, PPS, IDR]).await;
+    rig.sequence += 1;
+    rig.video(&[SLICE]).await;
+    let asked = rig.again();
+    assert_eq!(asked, [(2, vec![2])]);
+    sleep(Duration::from_millis(120)).await;
+    assert_eq!(rig.again(), [(115, vec![2])], "the answer is overdue");
+    rig.sequence = 1;
+    rig.video(&[SLICE]).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.again(), []);
+    let items = [rig.reader.next().await, rig.reader.next().await, rig.reader.next().await, rig.reader.next().await];
+    assert!(items.iter().all(Option::is_some), "both pictures behind the keyframe: {items:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,7 @@ fn play(fps: f64, grid_fps: u32, slots: u64, lead_ms: f64) -> Vec<Option<u64>> {
             session.picture(arrival, pts, frame);
             frame += 1;
         }
+        session.catch_up(t);
         session.advance(t, t, &timeline);
         seen.push(session.current());
     }
@@ -76,6 +77,7 @@ fn a_drifting_clock_is_followed_for_hours_by_slewing() {
                 let decoded = session.decoded_pictures as i64;
                 session.picture(t, own(decoded), decoded);
             }
+            session.catch_up(t);
             session.advance(t, t, &timeline);
             if n < 60 {
                 continue;
