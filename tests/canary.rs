@@ -126,7 +126,8 @@ fn live(format: &str) {
     let token = |stream: &Value| stream["token"].as_str().unwrap().to_owned();
     let first = token(&stream);
     canaries.add(&first, "the first token");
-    server.patch(&path, &json!({"srt_passphrase": PASSPHRASE, "uri": format!("rtmp://user:{URI}@192.0.2.1/live/name")}));
+    server
+        .patch(&path, &json!({"srt_passphrase": PASSPHRASE, "uri": format!("rtmp://user:{URI}@192.0.2.1/live/name")}));
 
     // Strangers, at both doors and in every place where a token can stand.
     let url = |name: String| format!("rtmp://{}/in/{name}", server.rtmp);

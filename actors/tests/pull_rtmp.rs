@@ -250,7 +250,7 @@ async fn a_server_that_never_answers_is_given_up() {
     let network = local();
     let (outlet, _queue) = Outlet::new();
     let error = tokio::select! {
-        error = fetch(&uri, &network, &outlet) => error,
+        error = timeout(2 * CONNECT_WITHIN, fetch(&uri, &network, &outlet)) => error.expect("given up"),
         () = serve => unreachable!(),
     };
     assert!(matches!(error, PullError::Timeout(CONNECT_WITHIN)), "{error:?}");
@@ -264,9 +264,8 @@ async fn a_server_that_plays_an_idle_stream_is_not_given_up() {
     let network = local();
     let serve = async {
         let mut peer = server.asked().await;
-        peer.say(&start()).await;
-        // Its answer comes when the start was read.
-        peer.say(&message(2, 0, 4, 0, &[0, 6, 0, 0, 0, 1])).await;
+        // In one write, so that the answer to the ping says that the start was read.
+        peer.say(&[start(), message(2, 0, 4, 0, &[0, 6, 0, 0, 0, 1])].concat()).await;
         let pong = message(2, 0, 4, 0, &[0, 7, 0, 0, 0, 1]);
         peer.hear(|heard| heard.ends_with(&pong)).await;
         tokio::time::pause();

@@ -154,12 +154,10 @@ fn each_thing_is_asked_for_when_the_one_before_is_answered() {
         output.extend(feed(&mut player, [wire]).output);
         commands(&output)
     };
-    let connect = ("connect".to_owned(), 0);
-    let create = ("createStream".to_owned(), 0);
-    let play = ("play".to_owned(), 7);
-    assert_eq!(say(&handshake()), std::slice::from_ref(&connect));
-    assert_eq!(say(&connected()), [connect.clone(), create.clone()]);
-    assert_eq!(say(&created(2.0)), [connect, create, play]);
+    let expected = [("connect", 0), ("createStream", 0), ("play", 7)].map(|(name, stream)| (name.to_owned(), stream));
+    assert_eq!(say(&handshake()), expected[..1]);
+    assert_eq!(say(&connected()), expected[..2]);
+    assert_eq!(say(&created(2.0)), expected);
     let properties = connect_properties(&output);
     assert_eq!(properties["app"], text("live/a"));
     assert_eq!(properties["tcUrl"], text("rtmp://h.example.com/live/a"));
@@ -186,7 +184,7 @@ fn names_longer_than_a_chunk_are_sent_whole() {
     let (application, name) = ("a".repeat(400), "n".repeat(700));
     let course = feed(&mut player(&format!("rtmp://h/{application}/{name}")), [&asked()[..]]);
     // A full header, 128 bytes, then a chunk that only continues it (RTMP 1.0, 5.3.1.2.4): not all servers take another full one.
-    assert_eq!(course.output[HANDSHAKE + 12 + 128], 0xc3);
+    assert_eq!(course.output[HANDSHAKE + 12 + 128] >> 6, 3);
     assert_eq!(connect_properties(&course.output)["app"], text(&application));
     let messages = said(&course.output);
     let play = messages.iter().find(|(_, message)| {

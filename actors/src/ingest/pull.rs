@@ -62,7 +62,7 @@ pub enum PullError {
 /// What comes out of a fetch.
 #[derive(Debug)]
 pub enum Fetched {
-    /// Bytes of media that came over the network. The first one, of no bytes at all, says that the source has answered.
+    /// Bytes of media that came over the network.
     Heard(usize),
     /// What they turned out to be: configurations before units, video from a keyframe on.
     Item(FeedItem),

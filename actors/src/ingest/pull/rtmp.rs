@@ -65,7 +65,6 @@ where
 
     async fn run(mut self, deadline: Instant) -> Result<Infallible, PullError> {
         within(deadline, self.start()).await?;
-        self.outlet.put(Fetched::Heard(0)).await?;
         loop {
             self.turn().await?;
         }

@@ -1,4 +1,6 @@
-//! Many calls leave nothing behind, and the last one's end ends libsrt.
+//! Many calls leave nothing behind, and the last one's end ends libsrt. Alone in its process, whose descriptors and threads it counts.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,8 +11,8 @@ use tokio::time::timeout;
 use weir_actors::ingest::srt::SrtLimits;
 use weir_actors::ingest::srt::libsrt::{Call, CallError, Caller, Connection, Listener, Verdict, call, wait_ended};
 
-use super::{ALONE, PATIENCE};
-
+/// Longer than anything here takes on a busy machine; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(40);
 const CALLERS: &str = "srt-callers";
 
 /// Names of this process's threads.
@@ -100,8 +102,6 @@ fn many_calls_leave_no_descriptor_and_no_thread_behind() {
         .thread_keep_alive(Duration::from_millis(10))
         .build()
         .unwrap();
-    let _alone = runtime.block_on(ALONE.lock());
-    assert!(wait_ended(PATIENCE), "libsrt still runs");
     let door = Door::open();
     let address = door.listener.address();
     let (descriptors_before, threads_before) = (descriptors(), threads().len());
