@@ -46,7 +46,7 @@ pub(crate) enum PullFact {
 #[derive(Clone, Debug)]
 pub(crate) struct PullView {
     pub state: State,
-    /// Why the latest try failed or the latest session ended, and of which source; nothing while a source delivers.
+    /// Why the latest try failed or the latest session ended, and of which source.
     pub last_error: Option<(usize, String)>,
 }
 
@@ -146,7 +146,6 @@ impl PullActor {
                 if self.uplink.report(StreamFact::Pull(PullFact::Ready { source, ask })).is_err() {
                     return ctx.stop();
                 }
-                self.last_error = None;
                 self.fact(Fact::Began, None, ctx);
             }
             Ok(TryFact::Failed(error)) => self.fact(Fact::Failed, Some(error.to_string()), ctx),

@@ -109,7 +109,9 @@ impl StreamSupervisor {
 
     fn on_pull_view(&mut self, view: PullView) {
         let Some(pulling) = &mut self.pulling else { return };
-        let failed = view.last_error.clone().filter(|(source, why)| {
+        // What failed before a source delivered is no news.
+        let on = matches!(view.state.phase(), Phase::On { .. });
+        let failed = view.last_error.clone().filter(|_| !on).filter(|(source, why)| {
             pulling.errors.get_mut(*source).is_some_and(|last| last.replace(why.clone()).as_ref() != Some(why))
         });
         let asks = view.state.phase() == Phase::Trying && view.state.tries() == 1;

@@ -94,7 +94,7 @@ async fn a_source_that_is_back_is_not_said_to_have_failed() {
     let lines = journal(&tree).await;
     let of_source = lines.iter().filter(|line| line.starts_with("source ")).collect::<Vec<_>>();
     assert!(of_source.last().is_some_and(|line| line.ends_with("delivers")), "{of_source:#?}");
-    assert_eq!(tree.detail().await.pull.and_then(|pull| pull.last_error), None);
+    assert_eq!(tree.detail().await.pull.map(|pull| pull.state), Some("on"));
 }
 
 #[actix::test]
