@@ -223,14 +223,14 @@ impl Input {
         }
     }
 
-    /// A frame.
-    pub fn unit(&mut self, unit: AccessUnit) {
+    /// A frame that `arrived` then, wall clock.
+    pub fn unit(&mut self, arrived: i64, unit: AccessUnit) {
         if self.rejected.is_some() {
             return;
         }
         match unit.track {
-            Track::Video => self.video_unit(unit),
-            Track::Audio => self.audio_unit(&unit),
+            Track::Video => self.video_unit(arrived, unit),
+            Track::Audio => self.audio_unit(arrived, &unit),
         }
     }
 
@@ -250,23 +250,23 @@ impl Input {
         self.rejected.clone().filter(|_| !told)
     }
 
-    fn video_unit(&mut self, unit: AccessUnit) {
+    fn video_unit(&mut self, arrived: i64, unit: AccessUnit) {
         if self.video_config.is_none() || (self.first_arrival.is_none() && !unit.keyframe) {
             return;
         }
-        let (now, dts) = (self.stage.clock.now(), unit.dts.as_nanos());
-        self.first_arrival.get_or_insert(now);
+        let dts = unit.dts.as_nanos();
+        self.first_arrival.get_or_insert(arrived);
         if !self.rate_cap.admits(dts) {
             return self.reject(format!("more than {MAX_FRAME_RATE} pictures a second"));
         }
-        let jumped = self.stage.lock().sessions.get_mut(&self.session).is_some_and(|s| s.video_arrived(now, dts));
+        let jumped = self.stage.lock().sessions.get_mut(&self.session).is_some_and(|s| s.video_arrived(arrived, dts));
         if jumped {
             // What another codec's decoder still has is from before the jump.
             self.outgoing = None;
             self.video.iter_mut().chain(&mut self.audio).for_each(|decoder| decoder.jump(dts));
         }
         if let Some(rate) = &mut self.rate {
-            rate.frame(dts, now);
+            rate.frame(dts, arrived);
         }
         if unit.keyframe {
             let last = self.last_key.replace(dts);
@@ -276,7 +276,7 @@ impl Input {
         if self.decodes() {
             self.decode_video(&unit);
         } else {
-            self.keep(unit, now);
+            self.keep(unit, arrived);
         }
     }
 
@@ -320,10 +320,9 @@ impl Input {
         }
     }
 
-    fn audio_unit(&mut self, unit: &AccessUnit) {
-        let now = self.stage.clock.now();
+    fn audio_unit(&mut self, arrived: i64, unit: &AccessUnit) {
         if let Some(session) = self.stage.lock().sessions.get_mut(&self.session) {
-            session.audio_arrived(now, unit.pts.as_nanos());
+            session.audio_arrived(arrived, unit.pts.as_nanos());
         }
         let Some(config) = &self.audio_config else { return };
         if self.audio_failures > FORGIVEN {

@@ -56,7 +56,7 @@ use self::messages::Messages;
 use self::outbox::Outbox;
 use self::report::{Edges, Speedometer};
 use self::session::Session;
-use self::stage::Stage;
+use self::stage::{Clock, Stage};
 use self::standby::Standbys;
 use self::timeline::Timeline;
 
@@ -110,16 +110,17 @@ pub fn run(socket: UnixStream) -> Result<(), WorkerError> {
 
 /// As [`run`], with `confine` in the sandbox' place once GStreamer is up. For tests, whose own process has more to do than a worker's.
 pub fn run_behind(socket: UnixStream, confine: impl FnOnce() -> Result<(), WorkerError>) -> Result<(), WorkerError> {
-    let mut messages = Messages::new(socket.try_clone()?)?;
+    let clock = Clock::start();
+    let mut messages = Messages::start(socket.try_clone()?, clock)?;
     let spec = loop {
         match messages.next()? {
-            Some(ToWorker::Start(spec)) => break spec,
+            Some((_, ToWorker::Start(spec))) => break spec,
             Some(_) => return Err(WorkerError::NotStarted),
             None => {}
         }
     };
     let (outbox, writer) = Outbox::start(socket.try_clone()?)?;
-    let mut worker = Worker::new(spec, outbox);
+    let mut worker = Worker::new(spec, outbox, clock);
     let result = elements::start().and_then(|()| confine()).and_then(|()| worker.serve(&mut messages));
     if matches!(result, Err(WorkerError::Orphaned | WorkerError::Socket(_))) {
         // Nobody reads: release whoever is blocked in a write.
@@ -166,9 +167,9 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(spec: WorkerSpec, outbox: Outbox) -> Self {
+    fn new(spec: WorkerSpec, outbox: Outbox, clock: Clock) -> Self {
         Self {
-            stage: Stage::new(),
+            stage: Stage::new(clock),
             outbox,
             inputs: BTreeMap::new(),
             running: None,
@@ -188,11 +189,11 @@ impl Worker {
             self.start_output(resume.output, [resume.next_frame, resume.joined_by], None)?;
         }
         loop {
-            if let Some(message) = messages.next()? {
+            if let Some((arrived, message)) = messages.next()? {
                 if matches!(message, ToWorker::Stop) {
                     return Ok(());
                 }
-                self.handle(message)?;
+                self.handle(arrived, message)?;
             }
             let now = self.stage.clock.now();
             if now >= self.next_look {
@@ -209,7 +210,7 @@ impl Worker {
         }
     }
 
-    fn handle(&mut self, message: ToWorker) -> Result<(), WorkerError> {
+    fn handle(&mut self, arrived: i64, message: ToWorker) -> Result<(), WorkerError> {
         match message {
             // A second start is none of the parent's messages; there is nothing to start again.
             ToWorker::Start(_) | ToWorker::Stop => {}
@@ -221,7 +222,7 @@ impl Worker {
             }
             ToWorker::Unit { session, unit } => {
                 if let Some(input) = self.inputs.get_mut(&session) {
-                    input.unit(unit);
+                    input.unit(arrived, unit);
                     if self.running.is_none() {
                         self.choose_output()?;
                     }

@@ -85,9 +85,9 @@ pub struct Stage {
 
 impl Stage {
     /// An empty stage.
-    pub fn new() -> Arc<Self> {
+    pub fn new(clock: Clock) -> Arc<Self> {
         Arc::new(Self {
-            clock: Clock::start(),
+            clock,
             inputs: Mutex::default(),
             delivered: Condvar::new(),
             taken: Condvar::new(),
