@@ -80,6 +80,11 @@ impl Anchor {
         now - self.set_at >= SETTLE
     }
 
+    /// When its first unit came, or the latest one of a replay.
+    pub fn taken_at(&self) -> i64 {
+        self.set_at
+    }
+
     /// Wall clock of a source time, nanoseconds since 1970.
     pub fn wall(&self, source: i64) -> i64 {
         source + self.offset
@@ -98,11 +103,6 @@ impl Anchor {
             self.phased = true;
             self.offset -= phase();
         }
-    }
-
-    /// Lets [`Self::phase_once`] work once more.
-    pub fn phase_again(&mut self) {
-        self.phased = false;
     }
 }
 

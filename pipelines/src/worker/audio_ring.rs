@@ -35,6 +35,8 @@ pub struct AudioRing {
     first: i64,
     /// Number of the sample the reader takes next.
     cursor: Option<i64>,
+    /// The reader goes where it wishes next.
+    jumps: bool,
     /// Running mean of the timestamps' distance from the sample count, in samples.
     skew: f32,
 }
@@ -58,6 +60,11 @@ impl AudioRing {
     /// Forgets everything: the source's timeline broke.
     pub fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// What is read next starts where it is wished for, however near that is.
+    pub fn jump(&mut self) {
+        self.jumps = true;
     }
 
     /// Adds a decoded block that starts at sample number `at`.
@@ -101,7 +108,9 @@ impl AudioRing {
     pub fn read(&mut self, wish: i64, out: &mut [Sample]) -> Range<usize> {
         out.fill([0.0; 2]);
         let len = out.len() as i64;
-        let (cursor, slew) = match self.cursor {
+        let jumps = std::mem::take(&mut self.jumps);
+        let cursor = self.cursor.filter(|_| !jumps);
+        let (cursor, slew) = match cursor {
             Some(cursor) if len > 0 && (wish - cursor).abs() <= DEAD_ZONE => (cursor, 0),
             Some(cursor) if len > 0 && (wish - cursor).abs() <= TOLERANCE => {
                 let most = (len / SLEW).max(1);

@@ -144,13 +144,14 @@ impl Mixer {
         let started = self.stage.clock.now();
         let mut inputs = self.stage.lock();
         loop {
-            let now = self.stage.clock.now();
             if inputs.stopping {
                 return false;
             }
+            let seen = inputs.seen_until;
+            let late = || self.stage.clock.now() - started > RESUME_PATIENCE;
             let ready = match chosen {
-                Some(chosen) => inputs.sessions.get(&chosen).is_some_and(|session| session.ready(now)),
-                None => now - started > RESUME_PATIENCE || inputs.sessions.values().any(|session| session.ready(now)),
+                Some(chosen) => inputs.sessions.get_mut(&chosen).is_some_and(|session| session.ready(seen)),
+                None => late() || inputs.sessions.values_mut().any(|session| session.ready(seen)),
             };
             if ready {
                 return true;
@@ -221,7 +222,7 @@ impl Mixer {
                 filled = until.is_none_or(|until| until + LATE_PICTURE <= t + self.timeline.slot() / 4);
                 self.sounds = session.sounds();
             }
-            let advanced = session.advance(now, t, &self.timeline);
+            let advanced = session.advance(now, t, &self.timeline, is_shown);
             if is_shown {
                 fresh |= advanced;
                 present = session.read_sound(sound_from, &mut block);

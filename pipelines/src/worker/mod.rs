@@ -21,6 +21,7 @@ mod audio_ring;
 mod bilinear;
 mod cut;
 mod decode;
+mod delay;
 mod director;
 mod elements;
 mod encode;
@@ -189,12 +190,16 @@ impl Worker {
             self.start_output(resume.output, [resume.next_frame, resume.joined_by], None)?;
         }
         loop {
-            if let Some((arrived, message)) = messages.next()? {
-                if matches!(message, ToWorker::Stop) {
-                    return Ok(());
+            let asked = self.stage.clock.now();
+            let seen_until = match messages.next()? {
+                Some((_, ToWorker::Stop)) => return Ok(()),
+                Some((arrived, message)) => {
+                    self.handle(arrived, message)?;
+                    arrived
                 }
-                self.handle(arrived, message)?;
-            }
+                None => asked,
+            };
+            self.stage.lock().seen_until = seen_until;
             let now = self.stage.clock.now();
             if now >= self.next_look {
                 self.next_look = now + LOOK.as_nanos() as i64;

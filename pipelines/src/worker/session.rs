@@ -1,7 +1,7 @@
 //! One input as the mixer sees it: decoded pictures and sound, mapped to the wall clock. Pure; `P` is a picture.
 //!
 //! All times that enter are on the source's timeline, all times that are asked for are wall clock; both in nanoseconds.
-//! An input is shown `delay` after its arrival, moved by what the alignment of its sound with another input's asks for. Slot `t` shows
+//! An input is shown some [`Delay`] after its arrival, moved by what the alignment of its sound with another input's asks for. Slot `t` shows
 //! the latest picture due at its middle; pictures of an input that is not shown are taken off just the same, so that a switch shows one
 //! at once.
 //!
@@ -16,6 +16,7 @@ use weir_media::id::Slot;
 
 use super::anchor::Anchor;
 use super::audio_ring::{AudioRing, Sample, sample_number};
+use super::delay::Delay;
 use super::lateness::Lateness;
 use super::timeline::Timeline;
 
@@ -24,10 +25,8 @@ const PICTURES: usize = 15;
 /// A picture this close to the edge between two slots goes where the rhythm wants it, nanoseconds.
 const HYSTERESIS: i64 = 3_000_000;
 
-/// How long before it is heard sound must arrive, nanoseconds: packets, decoder, a slot.
-const SOUND_LEAD: i64 = 110_000_000;
-/// Largest delay that late sound can cause, nanoseconds.
-const LONGEST_LAG: i64 = 1_000_000_000;
+/// Longest wait for an input's first sound, nanoseconds: by then a transport stream has filled a packet with it.
+const FIRST_SOUND: i64 = 400_000_000;
 /// A picture that comes later than this after its slot does not count, nanoseconds.
 const LONGEST_LATE: i64 = 300_000_000;
 /// A picture is presented at most this long after it is decoded, nanoseconds; far more than any encoder reorders.
@@ -53,9 +52,7 @@ pub struct Lag {
 pub struct Session<P> {
     /// Its ingest point.
     pub slot: Slot,
-    delay: i64,
-    /// The delay without late sound.
-    least_delay: i64,
+    delay: Delay,
     /// By how much alignment shows it later than its delay says.
     shift: i64,
     /// Added to the pictures alone, so that those of an aligned input lie in the middle of slots.
@@ -103,8 +100,7 @@ impl<P: Clone> Session<P> {
     pub fn new(slot: Slot, delay: i64, trim: i64) -> Self {
         Self {
             slot,
-            delay,
-            least_delay: delay,
+            delay: Delay::new(delay),
             shift: 0,
             picture_phase: 0,
             trim,
@@ -136,12 +132,13 @@ impl<P: Clone> Session<P> {
     /// `true` when the source's clock jumped: what is queued is void, and so is what decoders still hold.
     pub fn video_arrived(&mut self, now: i64, dts: i64) -> bool {
         self.video_seen = Some((now, dts));
-        let late = self.delay + self.shift;
+        let late = self.lead();
         let Some(anchor) = &mut self.anchor else {
             self.anchor = Some(Anchor::new(now, dts));
             return false;
         };
         let jumped = anchor.arrived(now, dts, late);
+        self.sound_lateness.picture(now, anchor.taken_at() == now);
         if jumped {
             self.pictures.clear();
             self.audio.clear();
@@ -157,13 +154,19 @@ impl<P: Clone> Session<P> {
     /// An audio unit arrived. Some encoders send sound later than the pictures it belongs to, or in bursts; sound that never comes in
     /// time would never be heard, so the input is then shown later by as much.
     pub fn audio_arrived(&mut self, now: i64, pts: i64) {
-        let Some(anchor) = &mut self.anchor else { return };
-        let Some(late) = self.sound_lateness.arrived(now, now - anchor.wall(pts)) else { return };
-        let allowed = self.delay + self.shift + self.trim - SOUND_LEAD;
-        let excess = (late - allowed).min(self.least_delay + LONGEST_LAG - self.delay);
-        if excess > 0 {
-            self.delay += excess;
-            anchor.phase_again();
+        if self.anchor.is_none() {
+            return;
+        }
+        if let Some(late) = self.sound_lateness.sound(now, pts) {
+            self.hear(late);
+        }
+    }
+
+    /// Has sound heard whose arrival is `late` nanoseconds behind its timestamp.
+    fn hear(&mut self, late: i64) {
+        let Some(anchor) = &self.anchor else { return };
+        if self.delay.hear(anchor.source(late) - self.shift - self.trim) {
+            self.audio.jump();
         }
     }
 
@@ -257,7 +260,7 @@ impl<P: Clone> Session<P> {
 
     /// Wall clock at which the sound of the source time 0 is heard: what alignment compares. `None` before the first unit.
     pub fn sound_origin(&self) -> Option<i64> {
-        Some(self.anchor.as_ref()?.wall(0) + self.delay + self.shift + self.trim)
+        Some(self.anchor.as_ref()?.wall(0) + self.lead() + self.trim)
     }
 
     /// As [`Self::sound_origin`], for its arrival.
@@ -268,7 +271,7 @@ impl<P: Clone> Session<P> {
     /// Shows it later by `by` nanoseconds more (negative: earlier), so that its sound is heard together with another input's.
     /// Refused, and nothing is changed, when that would leave less than `least` nanoseconds or more than `most` from arrival to show.
     pub fn align(&mut self, by: i64, [least, most]: [i64; 2]) -> bool {
-        let lead = self.delay + self.shift + by;
+        let lead = self.lead() + by;
         if !(least..=most).contains(&lead) {
             return false;
         }
@@ -292,12 +295,17 @@ impl<P: Clone> Session<P> {
 
     /// Wall clock at which a picture is due.
     pub fn due(&self, pts: i64) -> Option<i64> {
-        Some(self.anchor.as_ref()?.wall(pts) + self.delay + self.shift + self.picture_phase)
+        Some(self.anchor.as_ref()?.wall(pts) + self.lead() + self.picture_phase)
     }
 
     /// Source time of the sound that is heard at wall clock `t`.
     fn heard_at(&self, t: i64) -> Option<i64> {
-        Some(self.anchor.as_ref()?.source(t - self.delay - self.shift - self.trim))
+        Some(self.anchor.as_ref()?.source(t - self.lead() - self.trim))
+    }
+
+    /// Nanoseconds from arrival to show.
+    fn lead(&self) -> i64 {
+        self.delay.now() + self.shift
     }
 
     /// Wall clock until which there is video, decoded or not, to be shown.
@@ -305,8 +313,9 @@ impl<P: Clone> Session<P> {
         self.due(self.video_seen?.1)
     }
 
-    /// Takes off what is due in the slot that starts at `t`; `true` when there is a new picture.
-    pub fn advance(&mut self, now: i64, t: i64, timeline: &Timeline) -> bool {
+    /// Takes off what is due in the slot that starts at `t`, whether it is `shown` there or not; `true` when there is a new picture.
+    pub fn advance(&mut self, now: i64, t: i64, timeline: &Timeline, shown: bool) -> bool {
+        self.delay.slot(timeline.slot(), shown);
         let first = self.pictures.front().and_then(|(pts, _)| self.due(*pts));
         // An aligned input is where its sound belongs; only its pictures may move.
         if let (Some(due), Some(anchor), 0) = (first, &mut self.anchor, self.shift) {
@@ -408,9 +417,19 @@ impl<P: Clone> Session<P> {
         })
     }
 
-    /// A picture is there and the anchor stands.
-    pub fn ready(&self, now: i64) -> bool {
-        (self.current.is_some() || !self.pictures.is_empty()) && self.anchor.is_some_and(|anchor| anchor.settled(now))
+    /// A picture is there, the anchor stands, and it is known how late the sound comes, if any does: it can be shown from now on, with
+    /// the delay that its sound asks for.
+    pub fn ready(&mut self, now: i64) -> bool {
+        let Some(anchor) = self.anchor.filter(|anchor| anchor.settled(now)) else { return false };
+        let silent = !self.sound_lateness.has_begun(now);
+        if silent && now - anchor.taken_at() < FIRST_SOUND || self.current.is_none() && self.pictures.is_empty() {
+            return false;
+        }
+        if let Some(late) = self.sound_lateness.end_first() {
+            self.hear(late);
+        }
+        self.delay.jump();
+        true
     }
 
     /// Nothing was left to show at wall clock `t`.

@@ -35,6 +35,8 @@ impl Clock {
 pub struct Inputs {
     /// Open inputs.
     pub sessions: BTreeMap<SessionId, Session<gst::Buffer>>,
+    /// Wall clock until which everything that arrived is in them.
+    pub seen_until: i64,
     /// The one on air, and how it takes over.
     pub on_air: Option<SessionId>,
     /// As the control process said with it.
