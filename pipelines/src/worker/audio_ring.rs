@@ -1,7 +1,9 @@
 //! Decoded audio of one input, addressed by sample number on the input's own timeline. Pure.
 //!
 //! Writing: a block whose timestamp is within [`TOLERANCE`] of where the last one ended is simply appended (containers round to a
-//! millisecond), and a skew that stays is worked off by single samples; a hole becomes silence, an overlap is cut away.
+//! millisecond), and a skew that stays is worked off by single samples; a hole becomes silence, an overlap is cut away. Where an overlap
+//! follows a hole, it was the timestamps that jumped: a busy encoder gives late sound the time of its latest picture. The silence is taken
+//! out again as far as nobody has heard it.
 //! Reading: the reader walks on sample by sample even where nothing is there; a wish that is off by less than [`TOLERANCE`] is approached
 //! by playing up to one part in [`SLEW`] faster or slower, so nothing jumps on air; a larger one is a jump. Who only passes by, and
 //! is not heard, is always where it wishes.
@@ -37,6 +39,8 @@ pub struct AudioRing {
     cursor: Option<i64>,
     /// The reader goes where it wishes next.
     jumps: bool,
+    /// Samples of silence that fill the latest hole, by number.
+    hole: Range<i64>,
     /// Running mean of the timestamps' distance from the sample count, in samples.
     skew: f32,
 }
@@ -71,6 +75,7 @@ impl AudioRing {
     pub fn write(&mut self, at: i64, block: &[Sample]) {
         let mut block = block;
         let gap = match self.end() {
+            Some(end) if at - end < -SKEW => at - end + self.close_hole(end - at),
             Some(end) => at - end,
             None => {
                 self.first = at;
@@ -82,6 +87,7 @@ impl AudioRing {
             self.first = at;
             self.skew = 0.0;
         } else if gap > TOLERANCE {
+            self.hole = at - gap..at;
             self.samples.extend(std::iter::repeat_n([0.0; 2], gap as usize));
             self.skew = 0.0;
         } else if gap < -TOLERANCE {
@@ -101,6 +107,18 @@ impl AudioRing {
         let excess = self.samples.len().saturating_sub(CAPACITY);
         self.samples.drain(..excess);
         self.first += excess as i64;
+    }
+
+    /// Takes up to `most` samples out of the latest hole, but none that were read; returns how many.
+    fn close_hole(&mut self, most: i64) -> i64 {
+        let Range { start, end } = self.hole.clone();
+        let left = start.max(self.first).max(self.cursor.unwrap_or(start)).max(end - most);
+        if left >= end {
+            return 0;
+        }
+        self.samples.drain((left - self.first) as usize..(end - self.first) as usize);
+        self.hole.end = left;
+        end - left
     }
 
     /// Fills `out` with the samples that the clock wishes to start at `wish`; what is not there is zero.
@@ -178,6 +196,36 @@ mod tests {
         let mut out = vec![[9.0; 2]; 5_000];
         assert_eq!(ring.read(0, &mut out), 0..5_000);
         assert_eq!((out[999][0], out[1_000][0], out[3_999][0], out[4_000][0]), (1_000.0, 0.0, 0.0, 4_001.0));
+    }
+
+    #[test]
+    fn a_jump_of_timestamps_that_takes_itself_back_leaves_the_samples_contiguous() {
+        // An FLV muxer under load: sound that is late has the time of the picture before it, until it has caught up.
+        let seen = [21, 42, 64, 128, 128, 128, 149];
+        let mut ring = AudioRing::default();
+        for (k, ms) in (1i64..).zip(seen) {
+            ring.write(sample_number(ms * 1_000_000), &ramp(k * 1_024, 1_024));
+        }
+        let mut out = vec![[0.0; 2]; 7 * 1_024 + 16];
+        assert_eq!(ring.read(1_008, &mut out), 0..7 * 1_024 + 16);
+        // But for what timestamps are rounded by.
+        let silence = out.extract_if(.., |sample| sample[0] == 0.0).count();
+        assert_eq!(silence, 16);
+        assert!(out.iter().enumerate().all(|(n, sample)| sample[0] == (1_024 + n) as f32));
+    }
+
+    #[test]
+    fn silence_that_was_heard_stays() {
+        let mut ring = AudioRing::default();
+        ring.write(0, &ramp(1, 1_024));
+        ring.write(8_192, &ramp(8_193, 1_024));
+        let mut out = vec![[0.0; 2]; 6_000];
+        ring.read(0, &mut out);
+        // 2,192 samples of the hole are left, and all of this block is said to have been there.
+        ring.write(5_000, &ramp(9_217, 1_024));
+        assert_eq!(ring.end(), Some(6_000 + 1_024));
+        ring.read(6_000, &mut out);
+        assert_eq!(out[0][0], 8_193.0);
     }
 
     #[test]
