@@ -14,12 +14,10 @@ from failover_reading import Sound, pictures, silences, step_faults
 from failover_sources import FLASH_EVERY, Encoded
 from report import Failed
 
-# Seconds of a recording's begin that are not judged: a door joins at a keyframe, a browser's rate rises from nothing, and the output takes
-# up to four seconds to learn how late an encoder's sound comes.
-SETTLED = 4.5
-SYNC_LIMIT = 0.040  # seconds
+SYNC_LIMIT = 0.040  # seconds; half a picture, and what the form of the programme has itself
+STEADY = 0.015  # seconds by which a beep may be nearer to its flash or farther from it than most are
 SILENT = 0.050  # seconds of holes in the sound
-APART = 0.015  # seconds by which two beeps may be more or less apart than they were sent: what was learned is made good by 5 ms a second
+APART = 0.010  # seconds by which two beeps may be more or less apart than they were sent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,20 +85,23 @@ class Seen:
     beeps: list  # seconds
     flashes: list  # seconds
     silences: list  # (begin, length) in seconds; the programme has none
+    exact: bool = True  # each picture that was sent is to be seen
+    settled: float = 0.0  # seconds of its begin that are not judged
 
     @classmethod
-    def read(cls, video, audio):
+    def read(cls, video, audio, exact=True, settled=0.0):
         shown, sound = pictures(video), Sound(audio)
         flashes = [now.at for before, now in zip(shown, shown[1:]) if now.white and not before.white]
-        return cls(shown, sound.beeps, flashes, silences(sound.samples, origin=sound.origin))
+        return cls(shown, sound.beeps, flashes, silences(sound.samples, origin=sound.origin), exact, settled)
 
     @property
     def judged(self):
-        """The pictures after the first seconds with a code."""
-        begun = next((picture.at for picture in self.shown if picture.number is not None), None)
-        if begun is None:
-            raise Failed("no picture of what was sent is in what was delivered")
-        return [picture for picture in self.shown if picture.at >= begun + SETTLED]
+        """The pictures from the second one that was sent on: the first one is shown until its time has come."""
+        coded = [picture for picture in self.shown if picture.number is not None]
+        moves = next((picture.at for picture in coded if picture.what != coded[0].what), None)
+        if moves is None:
+            raise Failed("no pictures of what was sent are in what was delivered")
+        return [picture for picture in self.shown if picture.at >= moves + self.settled]
 
     @property
     def new(self):
@@ -112,9 +113,9 @@ class Seen:
     def slots(self):
         return sorted({picture.slot for picture in self.judged if picture.slot})
 
-    def faults(self, source, least_new=None, in_step=True):
+    def faults(self, source, least_new=None):
         """What is wrong with it. Every picture once and in order, or with `least_new` at least that share of new ones; beeps as often as
-        they were sent and, `in_step`, with their flashes."""
+        they were sent and, of an exact encoder, with their flashes."""
         faults = []
         judged = self.judged
         if len(judged) < 2 * source.fps:
@@ -132,11 +133,12 @@ class Seen:
         holes = [seconds for begin, seconds in self.silences if begin >= judged[0].at]
         if sum(holes) > SILENT:
             faults.append(f"{len(holes)} holes in the sound, {sum(holes):.2f} s")
-        if in_step:
+        if self.exact:
             offsets = [min((beep - flash for beep in self.beeps), key=abs, default=9) - source.own_offset for flash in self.flashes]
             whole = [offset for offset in offsets if abs(offset) < FLASH_EVERY / 2 - 0.2]
-            if not whole or abs(statistics.median(whole)) > SYNC_LIMIT:
-                faults.append(f"sound minus picture {[round(1000 * offset) for offset in offsets[:4]]} ms")
+            middle = statistics.median(whole or [9])
+            if abs(middle) > SYNC_LIMIT or any(abs(offset - middle) > STEADY for offset in whole):
+                faults.append(f"sound minus picture {[round(1000 * offset) for offset in offsets]} ms")
         return faults
 
     def told(self):
@@ -144,8 +146,8 @@ class Seen:
         return f"{len(judged)} pictures, {100 * self.new:.1f} % new, {len(self.beeps)} beeps"
 
 
-def delivered(weir, stream, segments, limit=30):
+def delivered(weir, stream, segments, limit=30, exact=True, settled=0.0):
     """What a player gets: the newest whole segments of the largest rendition and of the sound."""
     presentation = hls.Presentation(weir.http, stream["hls_cmaf_url"])
     paths = presentation.save(weir.dir / f"delivered-{stream['id']}", segments, limit)
-    return Seen.read(paths[0], paths[-1])
+    return Seen.read(paths[0], paths[-1], exact, settled)

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import statistics
 
-from door_programme import SETTLED, Programme
+from door_programme import Programme
 from failover_reading import Picture, step_faults, switches, sync
 from failover_sources import MARK_SHIFT, Encoded
 
@@ -20,6 +20,7 @@ SHORTEST = 0.3  # seconds of a tone that count; at a switch both may be heard in
 HEARD = 0.7  # share of a stretch's windows in which its tone is heard at least: one in ten is a beep
 EDGE = 0.3  # seconds of sound at the ends of a stretch that say nothing
 SYNC_LIMIT = 0.040  # seconds
+SETTLED = 4.5  # seconds of a source's begin that are not judged: it joins at a keyframe, and how late its sound comes is learned on air
 
 
 def source(number, seconds=60):

@@ -12,6 +12,7 @@ from door_programme import Programme, Seen, delivered, programme
 from doors import AT_ONCE, PASSPHRASE, SEGMENTS, SHORT_LEAST_NEW
 from failover import tested
 from failover_sources import Encoded
+from pull_reading import SETTLED
 from report import Failed, Figure, pressure
 from server import Weir
 
@@ -72,7 +73,7 @@ def pulled(weir, sent, pull, short):
             stream = pull_stream.create(weir, origin.uri)
             try:
                 weir.wait_playable(stream, PLAYABLE)
-                seen = delivered(weir, stream, SEGMENTS)
+                seen = delivered(weir, stream, SEGMENTS, settled=SETTLED)
             finally:
                 told = pull_stream.told(weir, stream)
             faults = seen.faults(sent.source, SHORT_LEAST_NEW if short else None)
@@ -114,7 +115,7 @@ def broken_off(weir, sent):
             recorder.finish()
             after = pull_stream.session(weir, stream).get("id")
             weir.delete(stream)
-        seen = begun_anew(Seen.read(*paths))
+        seen = begun_anew(Seen.read(*paths, settled=SETTLED))
     except Failed as why:
         return Figure(what, str(why), goal, False)
     faults = seen.faults(sent.source) + ([f"session {after} after {before}"] if after != before else [])
@@ -128,4 +129,4 @@ def begun_anew(seen):
         raise Failed("the programme of the second encoder is not in what was delivered")
     begin = backward[-1]
     return Seen([picture for picture in seen.shown if picture.at >= begin], [beep for beep in seen.beeps if beep >= begin],
-                [flash for flash in seen.flashes if flash >= begin], [hole for hole in seen.silences if hole[0] >= begin])
+                [flash for flash in seen.flashes if flash >= begin], [hole for hole in seen.silences if hole[0] >= begin], settled=seen.settled)
