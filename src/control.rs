@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use weir_actors::control::{ClosedSession, StreamSpec};
 use weir_media::id::StreamId;
 use weir_media::pull::PullUri;
@@ -29,6 +29,8 @@ struct Inner {
     store: Store,
     tree: Arc<dyn Tree>,
     locks: [Mutex<()>; LOCKS],
+    /// Changes that were tried.
+    edits: watch::Sender<u64>,
 }
 
 /// What a change closed: `Err` when the tree did not answer.
@@ -37,7 +39,13 @@ pub type Closed = Result<Vec<ClosedSession>, TreeGone>;
 impl Control {
     /// Works on this store and this tree.
     pub fn new(config: Arc<Config>, store: Store, tree: Arc<dyn Tree>) -> Self {
-        Self(Arc::new(Inner { config, store, tree, locks: std::array::from_fn(|_| Mutex::new(())) }))
+        let (locks, edits) = (std::array::from_fn(|_| Mutex::new(())), watch::Sender::default());
+        Self(Arc::new(Inner { config, store, tree, locks, edits }))
+    }
+
+    /// Wakes when streams were added, changed or deleted.
+    pub fn edits(&self) -> watch::Receiver<u64> {
+        self.0.edits.subscribe()
     }
 
     /// Adds a stream.
@@ -130,7 +138,13 @@ impl Control {
         T: 'static,
         F: Future<Output = Result<T, StoreError>> + 'static,
     {
-        match actix_rt::spawn(change(Arc::clone(&self.0))).await {
+        let (inner, change) = (Arc::clone(&self.0), change(Arc::clone(&self.0)));
+        let changed = actix_rt::spawn(async move {
+            let result = change.await;
+            inner.edits.send_modify(|edits| *edits += 1);
+            result
+        });
+        match changed.await {
             Ok(result) => result,
             Err(error) => Err(StoreError::Interrupted(error.to_string())),
         }

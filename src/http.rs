@@ -1,4 +1,4 @@
-//! HTTP: REST API, operations, delivery and player.
+//! HTTP: REST API, operations, panel, delivery and player.
 //!
 //! [`routes`] is the route table; [`Api`] is all that its handlers share. Every answer that is not media or a page is JSON, errors too.
 
@@ -11,6 +11,7 @@ mod gzip;
 pub mod health;
 pub mod openapi;
 pub mod ops;
+pub mod panel;
 pub mod player;
 pub mod process;
 pub mod quality_sets;
@@ -31,6 +32,8 @@ use weir_actors::status::StatusBoard;
 use self::error::ApiError;
 use self::health::Readiness;
 use self::ops::follow::Followers;
+use self::ops::tree::Sample;
+use self::panel::sessions::Sessions;
 use crate::config::{Config, Secret};
 use crate::control::Control;
 use crate::shelf::Shelf;
@@ -59,8 +62,12 @@ pub struct Api {
     pub readiness: Readiness,
     /// Whether the tree's thread gets on.
     pub heartbeat: Heartbeat,
-    /// Who follows a journal.
+    /// Who follows what happens.
     pub followers: Followers,
+    /// The latest look at the tree, of those who follow it.
+    pub sample: Sample,
+    /// Who is signed in to the panel.
+    pub sessions: Sessions,
 }
 
 impl Api {
@@ -84,6 +91,8 @@ impl Api {
             readiness: Readiness::default(),
             heartbeat,
             followers: Followers::default(),
+            sample: Sample::default(),
+            sessions: Sessions::default(),
         }
     }
 }
@@ -105,6 +114,7 @@ pub fn routes(api: Api, shelf: web::Data<Shelf>) -> impl FnOnce(&mut ServiceConf
             )
             .configure(delivery::configure(delivery))
             .configure(player::configure)
+            .configure(panel::configure)
             .service(
                 resource("/healthz", "GET, HEAD")
                     .route(web::get().to(health::healthz))
@@ -158,10 +168,13 @@ fn streaming() -> impl HttpServiceFactory {
 fn operations() -> impl HttpServiceFactory {
     web::scope("/ops")
         .wrap(from_fn(auth::require_key))
-        .service(resource("/tree", "GET").route(web::get().to(ops::tree)))
+        .service(resource("/tree", "GET").route(web::get().to(ops::tree::tree)))
+        .service(resource("/tree/restart", "POST").route(web::post().to(ops::restart::restart)))
+        .service(resource("/events", "GET").route(web::get().to(ops::events::events)))
         .service(resource("/process", "GET").route(web::get().to(process::process)))
         .service(resource("/streams", "GET").route(web::get().to(ops::streams)))
-        .service(resource("/streams/{id}", "GET").route(web::get().to(ops::stream)))
+        .service(resource("/streams/{id}", "GET").route(web::get().to(ops::detail::stream)))
+        .service(resource("/streams/{id}/events", "GET").route(web::get().to(ops::detail::events)))
         .service(
             resource("/streams/{id}/failover", "GET, PATCH")
                 .route(web::get().to(ops::failover::get))

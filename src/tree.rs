@@ -7,8 +7,8 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 use weir_actors::Root;
 use weir_actors::control::{
-    ChooseSlot, ClosedSession, GetJournal, GetRefusals, GetStream, GetTree, NotLive, PutStream, RemoveStream,
-    StreamSpec,
+    ChooseSlot, ClosedSession, GetJournal, GetRefusals, GetStream, GetTree, NotLive, NotRestarted, PutStream,
+    RemoveStream, RestartActor, Restartable, StreamSpec,
 };
 use weir_actors::journal::JournalReader;
 use weir_actors::probe::Probe;
@@ -43,6 +43,8 @@ pub trait Tree: Send + Sync {
     fn refusals(&self, id: Option<StreamId>) -> Answer<'_, Option<RefusalLedger>>;
     /// [`ChooseSlot`].
     fn choose_slot(&self, id: StreamId, slot: Option<Slot>) -> Answer<'_, Option<Result<(), NotLive>>>;
+    /// [`RestartActor`].
+    fn restart(&self, which: Restartable) -> Answer<'_, Option<Result<(), NotRestarted>>>;
 }
 
 impl Tree for Addr<Root> {
@@ -80,6 +82,10 @@ impl Tree for Addr<Root> {
 
     fn choose_slot(&self, id: StreamId, slot: Option<Slot>) -> Answer<'_, Option<Result<(), NotLive>>> {
         ask(self, ChooseSlot { stream: id, slot })
+    }
+
+    fn restart(&self, which: Restartable) -> Answer<'_, Option<Result<(), NotRestarted>>> {
+        ask(self, RestartActor(which))
     }
 }
 

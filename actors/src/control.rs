@@ -111,6 +111,55 @@ pub struct ChooseSlot {
 #[error("the {0} slot is not live")]
 pub struct NotLive(pub Slot);
 
+/// The operator has an actor start afresh, as if it had failed; that does not count against its budget. One that waits to be started again
+/// is started at once. `None` is answered when the tree does not know the stream.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Option<Result<(), NotRestarted>>")]
+pub struct RestartActor(pub Restartable);
+
+/// What an operator can have started afresh. Not Root: that is the process. Not a session: its encoder comes back, its supervisor does not
+/// bring it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restartable {
+    /// The door of this kind, e.g. `RtmpListener`. It opens again on the same socket; sessions go on.
+    Door(String),
+    /// An actor of a stream.
+    Stream(StreamId, StreamActor),
+}
+
+/// An actor of a stream that can be restarted; what that costs stands in the crate's table of restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamActor {
+    /// Closes the stream's sessions; the next broadcast is a new one.
+    Supervisor,
+    /// Goes on from its latest state.
+    Failover,
+    /// Kills the worker; goes on with a new broadcast, the sessions stay.
+    Pipeline,
+    /// Loses the try that runs; the session stays.
+    Pull,
+}
+
+impl StreamActor {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Supervisor, Self::Failover, Self::Pipeline, Self::Pull];
+
+    /// Its name in the tree.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Supervisor => "StreamSupervisor",
+            Self::Failover => "FailoverActor",
+            Self::Pipeline => "PipelineActor",
+            Self::Pull => "PullActor",
+        }
+    }
+}
+
+/// There is no such actor at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such actor at present")]
+pub struct NotRestarted;
+
 /// Refuse new publishers, say good-bye to the admitted ones, let workers flush; the reply comes when all are gone. Root goes on
 /// answering until [`Stop`].
 #[derive(Debug, Message)]

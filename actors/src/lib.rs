@@ -16,7 +16,7 @@
 //! | who | takes from above | reports up |
 //! |---|---|---|
 //! | Root | [`ingest::Publish`], all of [`control`] | replies; [`event::StreamEvent`]s; [`status::StatusBoard`] |
-//! | StreamSupervisor | `Admit`, `Wishes`, `Choose`, `CloseSessions`, `Retire`, `Describe`, `DescribeChildren` | its end |
+//! | StreamSupervisor | `Admit`, `Wishes`, `Choose`, `RestartChild`, `CloseSessions`, `Retire`, `Describe`, `DescribeChildren` | its end |
 //! | FailoverActor | `Told`: the rule's facts | `Ruling`: what the rule decided, and all it knows |
 //! | PipelineActor | `OpenInput`, `CloseInput`, `PutOnAir`, `PrepareSlot`, `InputLive`, `Finish` | `View`, `Transcoding`, `Input`, `Shown`, `Gap`, `Alignment`, `Rejected`, `WorkerDied`, `Degraded` |
 //! | PullActor | `SessionTold`: how the session fares | `View`, `Ready`, `Cut`, `GaveUp` |
@@ -35,6 +35,9 @@
 //! | PullActor | panicked or failed | by the budget, from its latest view; the session stays, a try that ran is over |
 //! | worker process | exited or hung | by PipelineActor, by the budget, in the same broadcast |
 //! | IngestConnection | its wire task ended, or it failed | never: the encoder reconnects |
+//!
+//! An operator may have any of them started afresh, but Root and a session ([`control::RestartActor`]): it fails with that reason, and its
+//! budget is not charged.
 //!
 //! The budgets are [`weir_policy::restart`]'s, one per child: at once after 10 s of health, else 0.5 to 8 s later. Beyond it a worker
 //! or a stream is tried slowly, a FailoverActor or PipelineActor takes its StreamSupervisor with it, a door takes Root. A Root that

@@ -1,7 +1,7 @@
 //! Snapshots for the API and for operators: values, never references into the tree.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+mod board;
+
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -9,14 +9,49 @@ use weir_media::failover::{Alignment, AlignmentState, FailoverSpec, Mode, Standb
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_policy::failover::InputState;
 
+pub use self::board::StatusBoard;
 use crate::ingest::TransportStats;
 pub use crate::journal::{JournalEntry, JournalEvent};
 use crate::probe::Lag;
 use crate::supervise::Vitals;
 
-/// The API's live fields of one stream.
+/// What a stream is doing, in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamState {
+    /// Nobody publishes.
+    #[default]
+    Idle,
+    /// A publisher is there, and no broadcast yet.
+    Waiting,
+    /// A slot is on air.
+    OnAir,
+    /// The last picture is held.
+    Holding,
+    /// The broadcast is over.
+    Ended,
+}
+
+impl StreamState {
+    /// As operators read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Waiting => "waiting",
+            Self::OnAir => "on_air",
+            Self::Holding => "holding",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// The live fields of one stream.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamStatus {
+    /// What it is doing.
+    pub state: StreamState,
+    /// The slot on air; `None` holds the last picture, or there is no broadcast.
+    pub on_air: Option<Slot>,
     /// The primary slot had media within the stall time.
     pub live: bool,
     /// The backup slot had media within the stall time.
@@ -41,39 +76,6 @@ pub struct StreamStatus {
     pub started_at_backup: Option<SystemTime>,
     /// When the primary slot was last lost.
     pub finished_at_primary: Option<SystemTime>,
-}
-
-/// Status of all streams; cloning shares it. Written by supervisors, read by the API.
-#[derive(Clone, Default)]
-pub struct StatusBoard(Arc<RwLock<HashMap<StreamId, StreamStatus>>>);
-
-impl StatusBoard {
-    /// A stream's status; all quiet when the tree has none.
-    pub fn get(&self, stream: StreamId) -> StreamStatus {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&stream).cloned().unwrap_or_default()
-    }
-
-    /// Replaces a stream's status.
-    pub fn set(&self, stream: StreamId, status: StreamStatus) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(stream, status);
-    }
-
-    /// Shows a stream whose supervisor ended at `now`, one way or another: nothing of it is left but its history.
-    pub(crate) fn died(&self, stream: StreamId, now: SystemTime) {
-        let last = self.get(stream);
-        let status = StreamStatus {
-            started_at_primary: last.started_at_primary,
-            started_at_backup: last.started_at_backup,
-            finished_at_primary: if last.live { Some(now) } else { last.finished_at_primary },
-            ..StreamStatus::default()
-        };
-        self.set(stream, status);
-    }
-
-    /// Forgets a stream.
-    pub fn remove(&self, stream: StreamId) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&stream);
-    }
 }
 
 /// One actor in `GET /ops/tree`.

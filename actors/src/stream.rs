@@ -33,14 +33,14 @@ use self::session::Session;
 use crate::admission_board::Slots;
 use crate::clock;
 use crate::config::Shared;
-use crate::control::{NotLive, StreamSpec};
+use crate::control::{NotLive, NotRestarted, StreamActor, StreamSpec};
 use crate::event::EventKind;
 use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::report::{CAPACITY, ChildName, StreamFact, StreamReport};
 use crate::root::RootUplink;
 use crate::status::{StreamDetail, StreamStatus, TreeNode};
-use crate::supervise::{Body, Children, ExitReason, Parent, restart_later};
+use crate::supervise::{Body, Children, ExitReason, Parent, restart_later, restart_ordered};
 use crate::timer::Deadline;
 
 pub(crate) use self::admit::Admit;
@@ -73,6 +73,11 @@ impl From<&StreamSpec> for Wishes {
 #[derive(Message)]
 #[rtype(result = "Result<(), NotLive>")]
 pub(crate) struct Choose(pub Option<Slot>);
+
+/// The operator wants a child fresh.
+#[derive(Message)]
+#[rtype(result = "Result<(), NotRestarted>")]
+pub(crate) struct RestartChild(pub StreamActor);
 
 /// Asks for the children's part of the tree.
 #[derive(Message)]
@@ -302,6 +307,23 @@ impl Handler<Choose> for StreamSupervisor {
     fn handle(&mut self, Choose(slot): Choose, _: &mut Self::Context) -> Self::Result {
         fault!("StreamSupervisor: Choose");
         self.choose(slot)
+    }
+}
+
+impl Handler<RestartChild> for StreamSupervisor {
+    type Result = Result<(), NotRestarted>;
+
+    fn handle(&mut self, RestartChild(actor): RestartChild, ctx: &mut Self::Context) -> Self::Result {
+        fault!("StreamSupervisor: RestartChild");
+        let child = match actor {
+            StreamActor::Failover => Some(ChildName::Failover),
+            StreamActor::Pull => Some(ChildName::Pull),
+            StreamActor::Pipeline => self.pipeline.as_ref().map(|pipeline| ChildName::Pipeline(pipeline.number)),
+            // Its own restart is Root's.
+            StreamActor::Supervisor => None,
+        };
+        let done = child.is_some_and(|child| restart_ordered(self, child, ctx));
+        done.then_some(()).ok_or(NotRestarted)
     }
 }
 

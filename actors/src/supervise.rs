@@ -11,7 +11,8 @@
 //! - Dropping `Children` aborts every child: a dead parent leaves no orphans.
 //!
 //! When to restart is [`weir_policy::restart`]'s decision, [`restart_later`] carries it out, how is the [`Parent`]'s: it calls
-//! `start` again. A child that is given up takes its parent with it.
+//! `start` again. A child that is given up takes its parent with it. [`restart_ordered`] ends a child because an operator wants it fresh:
+//! its parent hears of a failure as of any other, and restarts it at once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -127,6 +128,9 @@ pub struct Vitals {
 struct Child {
     generation: u64,
     task: Option<AbortHandle>,
+    failure: Arc<OnceLock<String>>,
+    /// An operator wants it fresh: its end is no defect.
+    ordered: bool,
     probe: Recipient<Probe>,
     started: Instant,
     budget: RestartBudget,
@@ -160,10 +164,10 @@ where
     {
         self.generation += 1;
         let generation = self.generation;
-        let failure = Arc::default();
+        let failure = Arc::<OnceLock<String>>::default();
         let uplink =
             Uplink { child: name.clone(), generation, queue: self.queue.clone(), failure: Arc::clone(&failure) };
-        let (addr, task, end) = spawn(make(uplink), failure);
+        let (addr, task, end) = spawn(make(uplink), Arc::clone(&failure));
         let (child, queue) = (name.clone(), self.queue.clone());
         // A task, so it may wait for room in the queue: exits are never lost.
         actix_rt::spawn(async move {
@@ -175,6 +179,8 @@ where
         let child = self.children.entry(name).or_insert_with(|| Child {
             generation,
             task: None,
+            failure: Arc::clone(&failure),
+            ordered: false,
             probe: probe.clone(),
             started: clock::now(),
             budget: RestartBudget::new(policy),
@@ -188,6 +194,7 @@ where
             predecessor.abort();
         }
         (child.generation, child.started, child.probe) = (generation, clock::now(), probe);
+        (child.failure, child.ordered) = (failure, false);
         addr
     }
 
@@ -204,7 +211,23 @@ where
     /// When to start a child that has ended again; `jitter` is uniform in `0.0..1.0`. `None` when it is given up.
     pub fn restart(&mut self, name: &K, now: Instant, jitter: f64) -> Option<Restart> {
         let child = self.children.get_mut(name)?;
-        child.budget.on_exit(now.saturating_duration_since(child.started), now, jitter)
+        let ran = now.saturating_duration_since(child.started);
+        if std::mem::take(&mut child.ordered) {
+            child.budget.on_running(ran);
+            return Some(Restart { at: now, newly_degraded: false });
+        }
+        child.budget.on_exit(ran, now, jitter)
+    }
+
+    /// Ends a running child for the operator's sake; false when it does not run, `None` when there is no such child.
+    fn order(&mut self, name: &K) -> Option<bool> {
+        let child = self.children.get_mut(name)?;
+        let Some(task) = &child.task else { return Some(false) };
+        child.ordered = true;
+        // One that fails at this very moment keeps its own reason.
+        let _ = child.failure.set(ORDERED.to_owned());
+        task.abort();
+        Some(true)
     }
 
     /// Kills a child if it runs, and forgets it: no more reports of it are accepted.
@@ -282,6 +305,21 @@ where
     Some(restart)
 }
 
+/// Has a child start afresh because an operator wants it: one that runs fails with that reason, and is restarted like any that failed; one
+/// that waits for its restart has it now. False when there is no such child.
+pub(crate) fn restart_ordered<P, K, F>(parent: &mut P, child: K, ctx: &mut Context<P>) -> bool
+where
+    P: Parent<K, F>,
+    K: Ord + Clone + Send + 'static,
+    F: Send + 'static,
+{
+    let ordered = parent.children().order(&child);
+    if ordered == Some(false) {
+        parent.restart(child, ctx);
+    }
+    ordered.is_some()
+}
+
 /// Starts an actor of which somebody must hear how it ends. What it puts into `failure` before it stops makes the stop a failure.
 pub(crate) fn spawn<A>(
     actor: A,
@@ -297,6 +335,10 @@ where
     let end = async move {
         match task.await {
             Ok(()) => failure.get().cloned().map_or(ExitReason::Normal, ExitReason::Failed),
+            // Who kills it may have said why.
+            Err(error) if error.is_cancelled() => {
+                failure.get().cloned().map_or(ExitReason::Aborted, ExitReason::Failed)
+            }
             Err(error) => exit_reason(error),
         }
     };
@@ -319,6 +361,9 @@ pub(crate) fn exit_reason(error: JoinError) -> ExitReason {
 pub(crate) fn jitter() -> f64 {
     rand::random()
 }
+
+/// Why an actor failed that an operator wanted fresh.
+const ORDERED: &str = "restarted by an operator";
 
 /// Longest time that Root waits for a supervisor's answer to a question.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(1);

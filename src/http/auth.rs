@@ -1,41 +1,50 @@
-//! Who may ask: the API key, and which parts of the server plain HTTP opens to other machines.
+//! Who may ask: the API key or a session of the panel, and which parts of the server plain HTTP opens to other machines.
 
 use std::net::IpAddr;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, web};
+use actix_web::{Error, HttpMessage, web};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::Api;
 use super::arrival::{peer, trusted};
 use super::error::ApiError;
+use super::{Api, panel};
 use crate::config::{Config, Secret};
 
-/// Lets requests with the right API key through; all others get 401.
+/// Lets requests with the right API key through, and without any those of the panel's session; all others get 401. A session is left in the
+/// request's extensions.
 pub async fn require_key(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let right = request.app_data::<web::Data<Api>>().is_some_and(|api| has_key(request.request(), &api.key));
-    if !right {
-        return Err(ApiError::Unauthorized.into());
+    let Some(api) = request.app_data::<web::Data<Api>>().cloned() else { return Err(ApiError::Unauthorized.into()) };
+    match request.headers().get(header::AUTHORIZATION) {
+        Some(value) if is_key(value, &api.key) => {}
+        Some(_) => return Err(ApiError::Unauthorized.into()),
+        None => {
+            let session = panel::authorise(&api, request.request())?;
+            request.extensions_mut().insert(session);
+        }
     }
     next.call(request).await
 }
 
-/// `Authorization: APIKey …`, the word in any case; `Bearer` does too. Compares digests in constant time.
-fn has_key(request: &HttpRequest, key: &Secret) -> bool {
-    let Some(value) = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
+/// `Authorization: APIKey …`, the word in any case; `Bearer` does too.
+fn is_key(value: &HeaderValue, key: &Secret) -> bool {
+    let Some((scheme, offered)) = value.to_str().ok().and_then(|value| value.trim().split_once(' ')) else {
         return false;
     };
-    let Some((scheme, offered)) = value.trim().split_once(' ') else { return false };
-    let digest = |text: &str| Sha256::digest(text.as_bytes());
     let known = scheme.eq_ignore_ascii_case("apikey") || scheme.eq_ignore_ascii_case("bearer");
     known && bool::from(digest(offered.trim()).ct_eq(&digest(key.expose())))
+}
+
+/// What secrets are compared by: of one length, so that comparing takes the same time whatever is offered.
+pub(super) fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
 }
 
 /// Answers 403 to what plain HTTP from another machine may not reach, and 400 to a request that names two servers (RFC 9112 3.2).

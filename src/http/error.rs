@@ -4,6 +4,7 @@
 //! 409 is used under `/ops` only, because clients of the documented API repeat a request that answers it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -25,7 +26,16 @@ pub enum ApiError {
     /// No API key, or a wrong one.
     #[error("send the API key as \"Authorization: APIKey <key>\"")]
     Unauthorized,
-    /// Not over this connection.
+    /// Not the key that the panel is opened with.
+    #[error("this is not the API key")]
+    WrongKey,
+    /// As many wrong keys as may be tried; how long until the next one.
+    #[error("too many wrong keys; try again in {} s", seconds(*.0))]
+    TooManyTries(Duration),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes")]
+    NoRandomness,
+    /// Not so: over this connection, or from that page.
     #[error("{0}")]
     Forbidden(&'static str),
     /// No such thing; the text names it.
@@ -52,8 +62,8 @@ pub enum ApiError {
     /// The store has no room.
     #[error("the disk of data.dir is full or takes no writes; nothing was changed")]
     DiskFull(StoreError),
-    /// As many follow journals as may.
-    #[error("{0} connections follow journals already")]
+    /// As many follow as may.
+    #[error("{0} connections follow what happens already")]
     TooManyFollowers(usize),
     /// The tree does not answer.
     #[error("{0}")]
@@ -74,14 +84,15 @@ impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::WrongKey => StatusCode::UNAUTHORIZED,
+            Self::TooManyTries(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) | Self::FeatureDisabled => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Store(_) | Self::NoRandomness => StatusCode::INTERNAL_SERVER_ERROR,
             Self::DiskFull(_) => StatusCode::INSUFFICIENT_STORAGE,
             Self::TooManyFollowers(_) | Self::Tree(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -98,7 +109,10 @@ impl ResponseError for ApiError {
                     tracing::error!(%error, "request failed");
                 }
                 match self {
-                    Self::Unauthorized => _ = response.insert_header((header::WWW_AUTHENTICATE, "APIKey")),
+                    Self::Unauthorized | Self::WrongKey => {
+                        _ = response.insert_header((header::WWW_AUTHENTICATE, "APIKey"))
+                    }
+                    Self::TooManyTries(wait) => _ = response.insert_header((header::RETRY_AFTER, seconds(*wait))),
                     Self::MethodNotAllowed(methods) => _ = response.insert_header((header::ALLOW, *methods)),
                     _ => {}
                 }
@@ -107,4 +121,9 @@ impl ResponseError for ApiError {
             }
         }
     }
+}
+
+/// Whole seconds, at least one.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_millis().div_ceil(1_000).max(1) as u64
 }

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{health, ops, process, quality_sets, streams};
+use super::{health, ops, panel, process, quality_sets, streams};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,10 +18,13 @@ use super::{health, ops, process, quality_sets, streams};
         streams::reset_push_token,
         quality_sets::list,
         quality_sets::set_default,
-        ops::tree,
+        ops::tree::tree,
+        ops::restart::restart,
+        ops::events::events,
         process::process,
         ops::streams,
-        ops::stream,
+        ops::detail::stream,
+        ops::detail::events,
         ops::failover::get,
         ops::failover::patch,
         ops::on_air::choose,
@@ -29,6 +32,9 @@ use super::{health, ops, process, quality_sets, streams};
         ops::refusals::of_stream,
         ops::refusals::of_no_stream,
         ops::reset_push_token,
+        panel::session,
+        panel::sign_in,
+        panel::sign_out,
         health::healthz,
         health::readyz,
     ),

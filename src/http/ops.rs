@@ -1,25 +1,28 @@
 //! `/ops`: what operators see of the tree and its streams, and what they can change. Lists are `{"items", "next"}`; `next` is the
 //! `after` of the next page, of a journal and of refusals its `before`.
 
+pub mod detail;
+pub mod events;
 pub mod failover;
 pub mod follow;
 pub mod journal;
 pub mod on_air;
 pub mod refusals;
+pub mod restart;
+pub mod tree;
 
-use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use weir_actors::control::ClosedSession;
-use weir_actors::status::{StreamDetail, TreeNode};
-use weir_media::id::{Slot, StreamId};
+use weir_actors::status::StreamStatus;
+use weir_media::id::StreamId;
 
 use super::Api;
 use super::error::ApiError;
 use super::streams::view::timestamp;
 use super::streams::{stream_id, unknown};
-use super::urls::Urls;
 use crate::store::Stream;
 
 const DEFAULT_LIMIT: u32 = 100;
@@ -34,82 +37,8 @@ pub struct PageQuery {
     limit: Option<u32>,
 }
 
-/// One actor.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct NodeView {
-    /// Kind of actor, e.g. `StreamSupervisor`.
-    actor: &'static str,
-    /// Which one, e.g. the stream id or the slot.
-    name: String,
-    /// `running`; `restarting`: it waits to be started again; `degraded`: it keeps dying and is tried slowly; `stopping`; `unresponsive`:
-    /// it did not answer in time. A pipeline has its worker's state: `idle`, `starting`, `running`, `killing`, `restarting`, `degraded`,
-    /// `finishing`.
-    state: String,
-    /// Which start under its parent it is; grows with every start of any sibling.
-    generation: u64,
-    /// Times its parent restarted it, for a pipeline with its worker's.
-    restarts: u32,
-    /// Why its predecessor ended, for a pipeline its worker's.
-    last_exit: Option<String>,
-    /// When it did, RFC 3339.
-    last_exit_at: Option<String>,
-    /// How long a message waits in its mailbox; null when it did not answer in time or does not run.
-    mailbox_lag_ms: Option<f64>,
-    /// Process id of a pipeline's worker.
-    pid: Option<u32>,
-    /// Its children.
-    #[schema(no_recursion)]
-    children: Vec<NodeView>,
-}
-
-/// The supervision tree from its root, and the thread that it runs on.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct TreeView {
-    #[serde(flatten)]
-    root: NodeView,
-    /// The thread.
-    arbiter: ArbiterView,
-}
-
-/// The thread that all actors share.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ArbiterView {
-    /// `running`, or `stuck` when its tick, once a second, is 3 s late.
-    state: &'static str,
-    /// Age of its last tick.
-    tick_age_ms: u64,
-}
-
-impl From<TreeNode> for NodeView {
-    fn from(node: TreeNode) -> Self {
-        Self {
-            actor: node.actor,
-            name: node.name,
-            state: node.state,
-            generation: node.generation,
-            restarts: node.restarts,
-            last_exit: node.last_exit,
-            last_exit_at: node.last_exit_at.map(timestamp),
-            mailbox_lag_ms: node.mailbox_lag.map(|lag| lag.as_micros() as f64 / 1_000.0),
-            pid: node.pid,
-            children: node.children.into_iter().map(Self::from).collect(),
-        }
-    }
-}
-
-/// The supervision tree: every actor with its state, restarts, last exit, mailbox and worker process. Answers within 2 s, whatever hangs.
-#[utoipa::path(get, path = "/ops/tree", tag = "operations", responses(
-    (status = 200, body = TreeView),
-    (status = 503, description = "There is no tree: the server is going down"),
-))]
-pub async fn tree(api: web::Data<Api>) -> Result<HttpResponse, ApiError> {
-    let root = api.tree.tree().await?.into();
-    let state = if api.heartbeat.is_late() { "stuck" } else { "running" };
-    let arbiter = ArbiterView { state, tick_age_ms: api.heartbeat.age().as_millis() as u64 };
-    Ok(HttpResponse::Ok().json(TreeView { root, arbiter }))
-}
-
-/// All streams with their present state.
+/// All streams with their present state: `idle`, `waiting` (an encoder is there), `on_air`, `holding` (the last picture) or `ended`, the slot
+/// `on_air`, and since when either slot has been live.
 #[utoipa::path(get, path = "/ops/streams", tag = "operations", params(PageQuery),
     responses((status = 200, body = Object, description = "{\"items\": […], \"next\": cursor or null}")))]
 pub async fn streams(api: web::Data<Api>, page: web::Query<PageQuery>) -> Result<HttpResponse, ApiError> {
@@ -124,54 +53,31 @@ pub async fn streams(api: web::Data<Api>, page: web::Query<PageQuery>) -> Result
 }
 
 fn summary(api: &Api, stream: &Stream) -> Value {
-    let status = api.board.get(stream.id);
+    let mut summary = live(stream.id, &api.board.get(stream.id));
+    summary["name"] = stream.fields.name.clone().into();
+    summary["active"] = stream.fields.active.into();
+    summary["pull"] = stream.fields.pull.into();
+    summary
+}
+
+/// What the tree knows of a stream, in short.
+fn live(id: StreamId, status: &StreamStatus) -> Value {
+    let since = if status.live { status.started_at_primary } else { status.started_at_backup };
     json!({
-        "id": stream.id,
-        "name": stream.fields.name,
-        "active": stream.fields.active,
-        "pull": stream.fields.pull,
+        "id": id,
+        "state": status.state,
+        "on_air": status.on_air,
         "live": status.live,
         "backup_live": status.backup_live,
+        "live_since": since.filter(|_| status.live || status.backup_live).map(timestamp),
         "transcoding": status.transcoding,
         "protocol": status.protocol,
+        "video_width": status.video_width,
+        "video_height": status.video_height,
+        "frame_rate": status.frame_rate,
         "qualities": status.qualities,
         "transcoding_speed": status.transcoding_speed,
     })
-}
-
-/// One stream: what is on air and what is shown, its slots and publishers, its failover, its worker and output, its latest journal.
-///
-/// `on_air` is the slot by the law, `chosen` an operator's choice while it holds, `shown` the one whose pictures the output carries now; all
-/// are `primary`, `backup` or null. `mode`, `standby`, `delay_ms` and `trim_ms` are the running broadcast's, else the next one's. `hold_remaining_s`: steady media that the primary
-/// lacks for its return. `alignment`: `state` (`idle`, `searching`, `candidate`, `locked`, `lost`), and by how much later the backup's
-/// programme arrives. A slot's `state`: `absent`, `silent`, `undecoded`, `received` or `decoding`.
-/// A session's `transport` is what its connection knows of itself (by SRT: `rtt_ms`, the negotiated `latency_ms`, `packets_received`, `_lost`,
-/// `_retransmitted`, `_dropped`, `_undecrypted`, `continuity_errors`; by WHIP: `packets_received`, `_lost`, `_dropped`,
-/// `keyframe_requests`), else null. `pull`, of a stream that is pulled: `state` (`waiting`, `trying`, `on`, `given_up`), `source` (counted from 0) of
-/// `sources`, its `uri` without what may be secret, `tries` since the last media, `last_error`, `next_try_s`, `gives_up_s`. `push_url_rtmps` and
-/// `backup_push_url_rtmps`: where encoders push by RTMPS; null while that door is shut.
-#[utoipa::path(get, path = "/ops/streams/{id}", tag = "operations", params(("id" = u64, Path, description = "Stream")),
-    responses((status = 200, body = Object), (status = 404, description = "No such stream")))]
-pub async fn stream(
-    request: HttpRequest,
-    api: web::Data<Api>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    let id = stream_id(&id)?;
-    let stream = api.store.stream(id).await?.ok_or_else(|| unknown(id))?;
-    let mut detail = detail_json(&api.tree.stream(id).await?.ok_or_else(|| unknown(id))?);
-    let urls = Urls::for_request(&api.config, &request);
-    for (field, slot) in [("push_url_rtmps", Slot::Primary), ("backup_push_url_rtmps", Slot::Backup)] {
-        detail[field] = json!(urls.push_secured(id, slot, &stream.token));
-    }
-    Ok(HttpResponse::Ok().json(detail))
-}
-
-/// The journal's times are for people here.
-fn detail_json(detail: &StreamDetail) -> Value {
-    let mut value = json!(detail);
-    value["journal"] = detail.journal.iter().map(journal::entry_json).collect();
-    value
 }
 
 /// Resets a stream's push token and tells which sessions that closed: `{"id", "token", "closed": [{"session", "slot", "protocol",

@@ -101,7 +101,8 @@ async fn asset(request: HttpRequest, name: web::Path<String>) -> HttpResponse {
     answer(&request, &format!("assets/{name}"), "public, max-age=31536000, immutable", POLICY)
 }
 
-fn answer(request: &HttpRequest, name: &str, cache: &'static str, policy: &'static str) -> HttpResponse {
+/// An embedded page or file, to be kept by the client as `cache` says, and allowed what `policy` says.
+pub(super) fn answer(request: &HttpRequest, name: &str, cache: &'static str, policy: &'static str) -> HttpResponse {
     let Some(file) = FILES.get(name) else {
         return HttpResponse::NotFound().insert_header((header::CACHE_CONTROL, "no-store")).finish();
     };

@@ -10,8 +10,10 @@ mod events;
 
 mod changes;
 mod failover;
+mod follow;
 mod journal;
 mod operations;
+mod panel;
 mod plain;
 mod requests;
 mod streams;

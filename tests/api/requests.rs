@@ -21,6 +21,9 @@ fn the_api_key_is_wanted_everywhere_and_its_scheme_in_any_case() {
         "/ops/streams/1",
         "/ops/streams/1/failover",
         "/ops/streams/1/journal",
+        "/ops/streams/1/events",
+        "/ops/events",
+        "/ops/tree/restart",
     ] {
         for wrong in [None, Some("APIKey"), Some("APIKey wrong"), Some(KEY), Some("Basic 1234$test-key")] {
             let (code, text) = status(path, wrong);
@@ -75,6 +78,9 @@ fn unknown_paths_and_methods_are_told_as_json() {
         ("DELETE", "/healthz"),
         ("PUT", "/ops/streams/1/failover"),
         ("POST", "/ops/streams/1/journal"),
+        ("POST", "/ops/events"),
+        ("GET", "/ops/tree/restart"),
+        ("PUT", "/panel/session"),
     ] {
         let (status, answer) = server.call(method, path, &Value::Null);
         assert_eq!((status, &answer["status"]), (405, &json!(405)), "{method} {path}");

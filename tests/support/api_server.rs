@@ -10,13 +10,14 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use serde_json::Value;
+use ureq::http::HeaderMap;
 use weir::config::{Config, Secret};
 use weir::http::health::Readiness;
 use weir::http::{Api, guard_plain, routes, trace};
 use weir::shelf::{NumberStore, Reservation, Shelf};
 use weir::store::Store;
 use weir::tree::{Answer, Tree, TreeGone};
-use weir_actors::control::{ClosedSession, NotLive, StreamSpec};
+use weir_actors::control::{ClosedSession, NotLive, NotRestarted, Restartable, StreamActor, StreamSpec};
 use weir_actors::heartbeat::Heartbeat;
 use weir_actors::journal::{Journal, JournalReader};
 use weir_actors::refusals::RefusalLedger;
@@ -46,6 +47,7 @@ struct FakeTree {
     refusals: Refusals,
     live: Arc<Mutex<Vec<Slot>>>,
     chosen: Arc<Mutex<Vec<Option<Slot>>>>,
+    restarted: Arc<Mutex<Vec<Restartable>>>,
 }
 
 impl Tree for FakeTree {
@@ -120,6 +122,19 @@ impl Tree for FakeTree {
         }
         Box::pin(async move { Ok(known.then_some(refused.map_or(Ok(()), |slot| Err(NotLive(slot))))) })
     }
+
+    /// It runs everything but PullActors.
+    fn restart(&self, which: Restartable) -> Answer<'_, Option<Result<(), NotRestarted>>> {
+        let answer = match which {
+            Restartable::Stream(id, _) if !self.journals.lock().unwrap().contains_key(&id) => None,
+            Restartable::Stream(_, StreamActor::Pull) => Some(Err(NotRestarted)),
+            which => {
+                self.restarted.lock().unwrap().push(which);
+                Some(Ok(()))
+            }
+        };
+        Box::pin(async move { Ok(answer) })
+    }
 }
 
 fn closed(took: Option<Duration>) -> ClosedSession {
@@ -151,6 +166,8 @@ pub struct ApiServer {
     pub live: Arc<Mutex<Vec<Slot>>>,
     /// Slots that were, in order.
     pub chosen: Arc<Mutex<Vec<Option<Slot>>>>,
+    /// Actors that were restarted, in order.
+    pub restarted: Arc<Mutex<Vec<Restartable>>>,
     dir: PathBuf,
     agent: ureq::Agent,
 }
@@ -174,7 +191,7 @@ impl ApiServer {
         let tree = FakeTree { took: Arc::new(Mutex::new(Some(Duration::from_millis(7)))), ..FakeTree::default() };
         let (told, took, journals) = (tree.told.clone(), tree.took.clone(), tree.journals.clone());
         let (gone, refusals) = (tree.gone.clone(), tree.refusals.clone());
-        let (live, chosen) = (tree.live.clone(), tree.chosen.clone());
+        let (live, chosen, restarted) = (tree.live.clone(), tree.chosen.clone(), tree.restarted.clone());
         let (board, ip) = (StatusBoard::default(), ip.to_owned());
         let (started, waiting) = mpsc::channel();
         let seen = board.clone();
@@ -207,17 +224,39 @@ impl ApiServer {
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .into();
-        Self { address, board, readiness, digests, told, took, gone, journals, refusals, live, chosen, dir, agent }
+        Self {
+            address,
+            board,
+            readiness,
+            digests,
+            told,
+            took,
+            gone,
+            journals,
+            refusals,
+            live,
+            chosen,
+            restarted,
+            dir,
+            agent,
+        }
     }
 
     /// Status and body text of a request with these headers.
     pub fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+        let (status, _, text) = self.whole(method, path, headers, body);
+        (status, text)
+    }
+
+    /// The same with the answer's headers.
+    pub fn whole(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, HeaderMap, String) {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let mut response = self.agent.run(request.body(body).unwrap()).expect("answer");
-        (response.status().as_u16(), response.body_mut().read_to_string().expect("text"))
+        let text = response.body_mut().read_to_string().expect("text");
+        (response.status().as_u16(), response.headers().clone(), text)
     }
 
     /// The same with the API key; a JSON answer, null when it is empty.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A connection that follows a journal.
+/// A connection that follows a journal, or whatever else.
 pub struct Events {
     lines: BufReader<TcpStream>,
 }
@@ -33,13 +33,24 @@ impl Events {
 
     /// Asks for the journal of stream `id`, with more headers, each with its line break.
     pub fn ask(server: SocketAddr, key: &str, id: &Value, headers: &str) -> Self {
+        let headers = format!("Authorization: APIKey {key}\r\n{headers}");
+        Self::ask_for(server, &format!("/ops/streams/{id}/journal"), &headers)
+    }
+
+    /// Asks for any events, and reads up to the first comment.
+    #[allow(dead_code)] // Not every test crate follows more than journals.
+    pub fn follow(server: SocketAddr, path: &str, headers: &str) -> Self {
+        let mut events = Self::ask_for(server, path, headers);
+        let (status, head) = events.head();
+        assert_eq!(status, 200, "{head}");
+        assert_eq!(events.next().unwrap().comment, " follows");
+        events
+    }
+
+    fn ask_for(server: SocketAddr, path: &str, headers: &str) -> Self {
         let mut socket = TcpStream::connect(server).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        write!(
-            socket,
-            "GET /ops/streams/{id}/journal HTTP/1.1\r\nHost: a\r\nAuthorization: APIKey {key}\r\nAccept: text/event-stream\r\n{headers}\r\n"
-        )
-        .unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n{headers}\r\n").unwrap();
         Self { lines: BufReader::new(socket) }
     }
 

@@ -19,7 +19,8 @@ use self::support::sources::Does;
 use self::support::{Cmd, STREAM, Tree, Wire, digest, pass, publish, pulled, settle, spec};
 use super::{arm, is_spent};
 use crate::control::{
-    ChooseSlot, Drain, GetJournal, GetRefusals, GetStream, GetTree, PutStream, RemoveStream, Stop, StreamSpec,
+    ChooseSlot, Drain, GetJournal, GetRefusals, GetStream, GetTree, PutStream, RemoveStream, RestartActor, Restartable,
+    Stop, StreamActor, StreamSpec,
 };
 use crate::ingest::{Grant, Publish};
 use crate::probe::Probe;
@@ -43,6 +44,7 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "PutStream",
             "RemoveStream",
             "ChooseSlot",
+            "RestartActor",
             "GetStream",
             "GetJournal",
             "GetRefusals",
@@ -61,6 +63,7 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "Admit",
             "Wishes",
             "Choose",
+            "RestartChild",
             "DescribeChildren",
             "Describe",
             "CloseSessions",
@@ -232,6 +235,8 @@ impl Life {
         then!(self.root_node().await);
         then!(self.tree.sources.set("a", Does::Refuse));
         then!(pass(4_000).await);
+        then!(root.send(RestartActor(Restartable::Stream(STREAM, StreamActor::Pull))).await);
+        then!(pass(1_000).await);
         then!(root.send(RemoveStream(STREAM)).await);
         then!(pass(1_000).await);
         then!(root.send(Drain).await);

@@ -1,4 +1,4 @@
-//! Streams that the API adds, changes and removes.
+//! Streams that the API adds, changes and removes, and what operators order of them.
 
 use actix::{Context, Handler, ResponseFuture};
 use futures_util::FutureExt;
@@ -6,9 +6,13 @@ use secrecy::ExposeSecret;
 use weir_media::id::{Protocol, StreamId};
 
 use super::{Root, RootChild, Stream};
-use crate::control::{ChooseSlot, ClosedSession, NotLive, PutStream, RemoveStream, StreamSpec};
+use crate::control::{
+    ChooseSlot, ClosedSession, NotLive, NotRestarted, PutStream, RemoveStream, RestartActor, Restartable, StreamActor,
+    StreamSpec,
+};
 use crate::ingest::CloseReason;
-use crate::stream::{Choose, CloseSessions, Retire, Wishes};
+use crate::stream::{Choose, CloseSessions, RestartChild, Retire, Wishes};
+use crate::supervise::restart_ordered;
 
 impl Handler<PutStream> for Root {
     type Result = ResponseFuture<Vec<ClosedSession>>;
@@ -117,6 +121,35 @@ impl Handler<ChooseSlot> for Root {
             Some(match supervisor? {
                 Some(supervisor) => supervisor.send(Choose(slot)).await.unwrap_or(nothing_live),
                 None => nothing_live,
+            })
+        })
+    }
+}
+
+impl Handler<RestartActor> for Root {
+    type Result = ResponseFuture<Option<Result<(), NotRestarted>>>;
+
+    fn handle(&mut self, RestartActor(which): RestartActor, ctx: &mut Context<Self>) -> Self::Result {
+        fault!("Root: RestartActor");
+        let (stream, actor) = match which {
+            Restartable::Door(actor) => {
+                let number = self.doors.iter().position(|door| door.actor == actor);
+                let done = number.is_some_and(|number| restart_ordered(self, RootChild::Door(number), ctx));
+                return Box::pin(async move { Some(done.then_some(()).ok_or(NotRestarted)) });
+            }
+            Restartable::Stream(stream, actor) => (stream, actor),
+        };
+        let Some(known) = self.streams.get(&stream) else { return Box::pin(async { None }) };
+        if actor == StreamActor::Supervisor {
+            let done = restart_ordered(self, RootChild::Stream(stream), ctx);
+            return Box::pin(async move { Some(done.then_some(()).ok_or(NotRestarted)) });
+        }
+        let asked = known.supervisor.borrow().as_ref().map(|supervisor| supervisor.send(RestartChild(actor)));
+        Box::pin(async move {
+            // One that dies meanwhile takes its children with it.
+            Some(match asked {
+                Some(asked) => asked.await.unwrap_or(Err(NotRestarted)),
+                None => Err(NotRestarted),
             })
         })
     }

@@ -7,8 +7,9 @@ use weir_policy::failover::Timer;
 
 use super::StreamSupervisor;
 use crate::clock;
+use crate::control::StreamActor;
 use crate::report::ChildName;
-use crate::status::{PipelineDetail, SlotDetail, StreamDetail, TreeNode};
+use crate::status::{PipelineDetail, SlotDetail, StreamDetail, StreamState, TreeNode};
 use crate::supervise::{CHILD_ANSWERS_WITHIN, Vitals};
 
 /// Journal lines in one answer.
@@ -19,7 +20,9 @@ impl StreamSupervisor {
     pub(super) fn publish_status(&mut self) {
         let session = self.air.state.on_air().and_then(|slot| self.sending[slot as usize]);
         let session = session.and_then(|id| self.sessions.get(&id));
+        let (state, on_air) = (self.state(), self.air.state.on_air());
         let status = &mut self.status;
+        (status.state, status.on_air) = (state, on_air);
         status.live = self.air.state.is_live(Slot::Primary);
         status.backup_live = self.air.state.is_live(Slot::Backup);
         if let Some(session) = session {
@@ -62,17 +65,17 @@ impl StreamSupervisor {
             pipeline: self.pipeline_detail(),
             pull: self.pull_detail(),
             journal: self.journal.latest(JOURNAL_LINES),
-            ..StreamDetail::quiet(self.id, self.state_word(), &self.failover)
+            ..StreamDetail::quiet(self.id, self.state().word(), &self.failover)
         }
     }
 
-    fn state_word(&self) -> &'static str {
+    fn state(&self) -> StreamState {
         match (self.broadcasting, self.air.state.on_air()) {
-            (true, Some(_)) => "on_air",
-            (true, None) => "holding",
-            (false, _) if !self.sessions.is_empty() => "waiting",
-            (false, _) if self.ended => "ended",
-            (false, _) => "idle",
+            (true, Some(_)) => StreamState::OnAir,
+            (true, None) => StreamState::Holding,
+            (false, _) if !self.sessions.is_empty() => StreamState::Waiting,
+            (false, _) if self.ended => StreamState::Ended,
+            (false, _) => StreamState::Idle,
         }
     }
 
@@ -111,9 +114,9 @@ impl StreamSupervisor {
 
     fn child_node(&self, name: ChildName, vitals: &Vitals) -> TreeNode {
         let (actor, own_name) = match name {
-            ChildName::Failover => ("FailoverActor", "failover".to_owned()),
-            ChildName::Pull => ("PullActor", "pull".to_owned()),
-            ChildName::Pipeline(number) => ("PipelineActor", format!("broadcast {number}")),
+            ChildName::Failover => (StreamActor::Failover.name(), "failover".to_owned()),
+            ChildName::Pull => (StreamActor::Pull.name(), "pull".to_owned()),
+            ChildName::Pipeline(number) => (StreamActor::Pipeline.name(), format!("broadcast {number}")),
             ChildName::Connection(id) => {
                 let name = self.sessions.get(&id).map(|session| format!("{} {id}", session.slot));
                 ("IngestConnection", name.unwrap_or_else(|| id.to_string()))

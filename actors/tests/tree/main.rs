@@ -14,6 +14,7 @@ mod flaps;
 #[path = "../../policy/tests/failover/oracle.rs"]
 mod oracle;
 mod pull;
+mod restart;
 mod supervise;
 mod supervision;
 mod support;

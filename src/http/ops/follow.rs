@@ -1,30 +1,28 @@
-//! A journal as server-sent events (HTML Living Standard 9.2).
+//! Server-sent events (HTML Living Standard 9.2): what every answer of that kind has in common.
 //!
-//! Who follows pulls: an entry is read from the journal when the connection has room for it. So a slow reader holds up nobody and costs
-//! no memory; it misses what the journal has let go of meanwhile, and is told how much that is.
+//! Who follows pulls: what comes next is asked of its [`Source`] when the connection has room for it. So a slow reader holds up nobody and
+//! costs no memory; what it misses is the source's to say. The events end with the server, with the source, and with the session of the panel
+//! that asked for them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use weir_actors::journal::{JournalEntry, JournalReader};
 
-use super::journal::entry_json;
 use crate::http::Api;
 use crate::http::error::ApiError;
 use crate::http::health::Readiness;
+use crate::http::panel::sessions::{Session, Sessions};
 
 /// Connections that may follow at a time.
 const MAX_FOLLOWERS: usize = 256;
 /// Longest silence: proxies close connections that say nothing, and a client that is gone is only noticed by writing to it.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Entries that are written at a time.
-const AT_ONCE: usize = 100;
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Places for those who follow; cloning shares them.
@@ -37,21 +35,41 @@ impl Default for Followers {
     }
 }
 
-/// The last entry that the client has seen, if it says so.
+/// What is followed.
+pub(super) trait Source: 'static {
+    /// The first bytes, a comment: without them some clients do not take the connection for open.
+    fn greeting(&self) -> String {
+        ": follows\n\n".into()
+    }
+
+    /// What comes next, whole events; `None` ends them. Its future may be dropped while it waits, and the next one has to go on from there.
+    async fn next(&mut self) -> Option<String>;
+}
+
+/// Whether the client asks for events.
+pub(super) fn wants_events(request: &HttpRequest) -> bool {
+    let accept = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    accept.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with("text/event-stream"))
+}
+
+/// The last journal entry that the client has seen, if it says so.
 pub(super) fn last_event_id(request: &HttpRequest) -> Result<Option<u64>, ApiError> {
     let Some(value) = request.headers().get(LAST_EVENT_ID).filter(|value| !value.is_empty()) else { return Ok(None) };
     let id = value.to_str().ok().and_then(|text| text.parse().ok());
     id.map(Some).ok_or_else(|| ApiError::BadRequest("Last-Event-ID is not the id of a journal entry".into()))
 }
 
-/// Answers with entries behind `seen` as they happen; without it, with those from now on.
-pub(super) fn follow(api: &Api, journal: JournalReader, seen: Option<u64>) -> Result<HttpResponse, ApiError> {
+/// Answers with what comes from the source.
+pub(super) fn follow(api: &Api, request: &HttpRequest, source: impl Source) -> Result<HttpResponse, ApiError> {
     let place = api.followers.0.clone().try_acquire_owned().map_err(|_| ApiError::TooManyFollowers(MAX_FOLLOWERS))?;
-    let latest = journal.page(None, 1).first().map_or(0, |entry| entry.seq);
-    // Numbers begin anew with each run of the server: who has seen more than there is has seen nothing of this run.
-    let seen = seen.map_or(latest, |seen| if seen > latest { 0 } else { seen });
-    let follower =
-        Follower { journal, seen, greeted: false, over: false, readiness: api.readiness.clone(), _place: place };
+    let follower = Follower {
+        source,
+        greeted: false,
+        readiness: api.readiness.clone(),
+        sessions: api.sessions.clone(),
+        session: request.extensions().get::<Session>().copied(),
+        _place: place,
+    };
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -60,18 +78,17 @@ pub(super) fn follow(api: &Api, journal: JournalReader, seen: Option<u64>) -> Re
         .streaming(follower.events()))
 }
 
-struct Follower {
-    journal: JournalReader,
-    /// The last entry that was sent.
-    seen: u64,
+struct Follower<S> {
+    source: S,
     greeted: bool,
-    /// The stream is gone, so no more entries will come.
-    over: bool,
     readiness: Readiness,
+    sessions: Sessions,
+    /// By which it was let in; `None` by the key.
+    session: Option<Session>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Follower {
+impl<S: Source> Follower<S> {
     fn events(self) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
         unfold(self, |mut this| async {
             let text = this.next().await?;
@@ -83,42 +100,20 @@ impl Follower {
     async fn next(&mut self) -> Option<String> {
         if !self.greeted {
             self.greeted = true;
-            // Without a first byte some clients do not take the connection for open.
-            return Some(format!(": journal from {}\n\n", self.seen + 1));
+            return Some(self.source.greeting());
         }
-        loop {
-            let entries = self.journal.after(self.seen);
-            if !entries.is_empty() {
-                return Some(self.write(entries.iter().take(AT_ONCE)));
+        let signed_out = async {
+            match self.session {
+                Some(session) => self.sessions.over(session).await,
+                None => std::future::pending().await,
             }
-            if self.over {
-                return None;
-            }
-            tokio::select! {
-                more = self.journal.changed() => self.over = !more,
-                () = self.readiness.drains() => return None,
-                () = tokio::time::sleep(HEARTBEAT) => return Some(": still here\n\n".into()),
-            }
+        };
+        tokio::select! {
+            biased;
+            () = signed_out => None,
+            () = self.readiness.drains() => None,
+            text = self.source.next() => text,
+            () = tokio::time::sleep(HEARTBEAT) => Some(": still here\n\n".into()),
         }
     }
-
-    fn write<'a>(&mut self, entries: impl Iterator<Item = &'a JournalEntry>) -> String {
-        let mut text = String::new();
-        for entry in entries {
-            let missed = entry.seq.saturating_sub(self.seen + 1);
-            if missed > 0 {
-                text.push_str(&format!(": {missed} entries are gone\n\n"));
-            }
-            self.seen = entry.seq;
-            text.push_str(&event(entry));
-        }
-        text
-    }
-}
-
-/// JSON has no line breaks, so one `data` line holds it.
-fn event(entry: &JournalEntry) -> String {
-    let json = entry_json(entry);
-    let name = json["event"].as_str().unwrap_or("note");
-    format!("id: {}\nevent: {name}\ndata: {json}\n\n", entry.seq)
 }
