@@ -147,3 +147,25 @@ fn who_signs_out_is_out_at_once_also_of_what_he_follows() {
     server.create(&json!({"name": "a"}));
     assert_eq!(others.next().unwrap().name, "edited");
 }
+
+#[test]
+fn the_page_is_for_everybody_loads_from_this_server_only_and_is_framed_by_nobody() {
+    let server = ApiServer::start();
+    let (status, headers, html) = server.whole("GET", "/", &[], b"");
+    assert_eq!(status, 200);
+    let value = |name: &str| headers[name].to_str().unwrap();
+    assert_eq!(value("content-type"), "text/html; charset=utf-8");
+    assert_eq!(value("x-frame-options"), "DENY");
+    let policy = value("content-security-policy");
+    assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert!(!policy.contains("unsafe") && !policy.contains("data:"), "{policy}");
+    // The policy forbids code within the page.
+    assert!(html.contains("<script type=\"module\"") && !html.contains("<style") && !html.contains(" style="), "{html}");
+    let scripts: Vec<&str> = html.split("<script").skip(1).collect();
+    assert!(scripts.iter().all(|script| script.contains("src=\"/assets/")), "{html}");
+    for file in html.split('"').filter(|part| part.starts_with("/assets/")) {
+        assert_eq!(server.raw("GET", file, &[], b"").0, 200, "{file}");
+    }
+    assert_eq!(server.raw("HEAD", "/", &[], b"").0, 200);
+    assert_eq!(server.raw("POST", "/", &[], b"").0, 405);
+}
