@@ -122,6 +122,7 @@ say "  Player  $player"
 say "  HLS     $hls"
 say "  DASH    $dash"
 say
+say "  Panel   http://$http/  (sign in with $key)"
 say "  API     http://$http   (Authorization: APIKey $key)"
 say "  logs    $log"
 say
