@@ -37,7 +37,7 @@ web/dist/player.html: web/node_modules/.package-lock.json $(web_sources)
 	cd web && npm run build
 	touch $@
 
-web: web/dist/player.html ## the pages to watch and to go live, into web/dist
+web: web/dist/player.html ## the pages (panel, player, going live), into web/dist
 
 build: packages web ## the binary, into target/release
 	$(cargo) build --release --locked

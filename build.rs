@@ -1,9 +1,11 @@
-//! Checks that the player page is built: the binary embeds `web/dist`, and `migrations`.
+//! Checks that the pages are built: the binary embeds `web/dist`, and `migrations`.
 
 fn main() {
     println!("cargo::rerun-if-changed=web/dist");
     println!("cargo::rerun-if-changed=migrations");
-    if !std::path::Path::new("web/dist/player.html").exists() {
-        println!("cargo::error=web/dist/player.html is missing: run `make web`");
+    for page in ["panel", "player", "publish"] {
+        if !std::path::Path::new(&format!("web/dist/{page}.html")).exists() {
+            println!("cargo::error=web/dist/{page}.html is missing: run `make web`");
+        }
     }
 }
