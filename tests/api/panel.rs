@@ -160,7 +160,10 @@ fn the_page_is_for_everybody_loads_from_this_server_only_and_is_framed_by_nobody
     assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     assert!(!policy.contains("unsafe") && !policy.contains("data:"), "{policy}");
     // The policy forbids code within the page.
-    assert!(html.contains("<script type=\"module\"") && !html.contains("<style") && !html.contains(" style="), "{html}");
+    assert!(
+        html.contains("<script type=\"module\"") && !html.contains("<style") && !html.contains(" style="),
+        "{html}"
+    );
     let scripts: Vec<&str> = html.split("<script").skip(1).collect();
     assert!(scripts.iter().all(|script| script.contains("src=\"/assets/")), "{html}");
     for file in html.split('"').filter(|part| part.starts_with("/assets/")) {

@@ -1,12 +1,13 @@
 //! `/ops/streams/{id}`: one stream in full, as it is now or as it goes on.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
+use weir_actors::clock;
 use weir_actors::journal::JournalReader;
 use weir_actors::status::StreamDetail;
 use weir_media::id::{Slot, StreamId};
@@ -86,7 +87,7 @@ pub async fn events(
         over: false,
         edits,
         last: String::new(),
-        due: Instant::now(),
+        due: clock::now(),
     };
     follow::follow(&api, &request, source)
 }
@@ -116,9 +117,9 @@ impl Source for DetailSource {
             tokio::select! {
                 more = self.journal.changed() => self.over = !more,
                 _ = self.edits.changed() => return Some("event: edited\ndata: {}\n\n".into()),
-                () = sleep_until(self.due) => {
+                () = sleep_until(self.due.into()) => {
                     let detail = self.detail().await;
-                    self.due = Instant::now() + EVERY;
+                    self.due = clock::now() + EVERY;
                     match detail {
                         Ok(Some(detail)) if detail != self.last => {
                             let text = format!("event: detail\ndata: {detail}\n\n");

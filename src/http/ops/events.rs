@@ -1,11 +1,12 @@
 //! `/ops/events`: what happens to all streams, in short.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
+use weir_actors::clock;
 
 use super::follow::{self, Source};
 use super::live;
@@ -30,7 +31,7 @@ const AT_ONCE: usize = 500;
 pub async fn events(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let (changes, edits) = (api.board.changes(), api.control.edits());
     let known = *edits.borrow();
-    let source = BoardSource { api: Arc::clone(&api), seen: 0, changes, edits, known, due: Instant::now() };
+    let source = BoardSource { api: Arc::clone(&api), seen: 0, changes, edits, known, due: clock::now() };
     follow::follow(&api, &request, source)
 }
 
@@ -48,7 +49,7 @@ struct BoardSource {
 impl Source for BoardSource {
     async fn next(&mut self) -> Option<String> {
         loop {
-            sleep_until(self.due).await;
+            sleep_until(self.due.into()).await;
             let mut text = String::new();
             self.changes.mark_unchanged();
             for (change, id, status) in self.api.board.since(self.seen, AT_ONCE) {
@@ -60,7 +61,7 @@ impl Source for BoardSource {
                 text.push_str("event: edited\ndata: {}\n\n");
             }
             if !text.is_empty() {
-                self.due = Instant::now() + EVERY;
+                self.due = clock::now() + EVERY;
                 return Some(text);
             }
             // Their other ends go with the server only, which ends the events by itself.

@@ -1,16 +1,17 @@
 //! `/ops/tree`: every actor, as it is now or as it goes on.
 //!
-//! Looking costs each actor a message. So all who follow share one look a second, however many they are.
+//! Looking costs each actor a message. So all who follow share at most two looks a second, however many they are.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 use utoipa::ToSchema;
+use weir_actors::clock;
 use weir_actors::status::TreeNode;
 
 use super::follow::{self, Source};
@@ -94,7 +95,7 @@ impl From<TreeNode> for NodeView {
 ))]
 pub async fn tree(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     if follow::wants_events(&request) {
-        let source = TreeSource { api: Arc::clone(&api), last: "".into(), due: Instant::now() };
+        let source = TreeSource { api: Arc::clone(&api), last: "".into(), due: clock::now() };
         return follow::follow(&api, &request, source);
     }
     Ok(HttpResponse::Ok().json(look(&api).await?))
@@ -107,20 +108,23 @@ async fn look(api: &Api) -> Result<TreeView, TreeGone> {
     Ok(TreeView { root, arbiter })
 }
 
-/// The latest look, as JSON, and when it was taken; cloning shares it.
+/// The latest look; cloning shares it.
 #[derive(Clone, Default)]
-pub struct Sample(Arc<Mutex<Option<(Instant, Arc<str>)>>>);
+pub struct Sample(Arc<Mutex<Option<Seen>>>);
+
+/// When the tree was looked at, and what was seen, as JSON.
+type Seen = (Instant, Arc<str>);
 
 impl Sample {
-    /// A look that is not older than [`EVERY`]. Who asks while another one looks waits for what that one sees.
+    /// A look that is not older than half of [`EVERY`]. Who asks while another one looks waits for what that one sees.
     async fn get(&self, api: &Api) -> Result<Arc<str>, TreeGone> {
         let mut sample = self.0.lock().await;
-        // A little less: who looks once a second must not get the same twice.
-        if let Some((_, seen)) = sample.as_ref().filter(|(at, _)| at.elapsed() < EVERY / 2) {
+        // Half of it: who looks once a second must not get the same twice.
+        if let Some((_, seen)) = sample.as_ref().filter(|(at, _)| clock::now() < *at + EVERY / 2) {
             return Ok(Arc::clone(seen));
         }
         let seen: Arc<str> = json!(look(api).await?).to_string().into();
-        *sample = Some((Instant::now(), Arc::clone(&seen)));
+        *sample = Some((clock::now(), Arc::clone(&seen)));
         Ok(seen)
     }
 }
@@ -134,9 +138,9 @@ struct TreeSource {
 impl Source for TreeSource {
     async fn next(&mut self) -> Option<String> {
         loop {
-            sleep_until(self.due).await;
+            sleep_until(self.due.into()).await;
             let seen = self.api.sample.get(&self.api).await;
-            self.due = Instant::now() + EVERY;
+            self.due = clock::now() + EVERY;
             match seen {
                 Ok(seen) if seen != self.last => {
                     self.last = seen;
