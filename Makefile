@@ -60,12 +60,13 @@ test: packages-test web tests/browser/node_modules/.package-lock.json tests/pars
 	python3 tests/accept/accept.py --short
 	$(cargo) test --release --locked --workspace
 
-check: packages web ## format, lints, dependency policy, what is generated, links of the documents
+check: packages web ## format, lints, dependency policy, what is generated, the unit, links of the documents
 	$(cargo) fmt --all --check
 	$(cargo) clippy --release --locked --workspace --all-targets -- -D warnings
 	scripts/check-dependencies.py
 	scripts/third-party.py --check
 	scripts/api-reference.py --check
+	scripts/check-service.py
 	scripts/check-links.py
 	cd web && npm run lint
 
