@@ -177,25 +177,26 @@ impl Api {
 pub struct StreamInput {
     /// Required on creation; at most 255 characters.
     name: String,
-    #[schema(default = false)]
-    active: Option<bool>,
-    #[schema(default = false)]
-    pull: Option<bool>,
+    #[schema(default = false, required = false)]
+    active: bool,
+    #[schema(default = false, required = false)]
+    pull: bool,
     uri: Option<String>,
-    #[schema(min_length = 10, max_length = 80)]
+    #[schema(min_length = 10, max_length = 79)]
     srt_passphrase: Option<String>,
-    #[schema(default = "origin")]
-    record_type: Option<crate::store::RecordType>,
-    #[schema(default = 3600, minimum = 30, maximum = 14400)]
-    dvr_duration: Option<i64>,
-    #[schema(default = true)]
-    hls_mpegts_endlist_tag: Option<bool>,
+    #[schema(default = "origin", required = false)]
+    record_type: crate::store::RecordType,
+    #[schema(default = 3600, minimum = 30, maximum = 14400, required = false)]
+    dvr_duration: i64,
+    #[schema(default = true, required = false)]
+    hls_mpegts_endlist_tag: bool,
     quality_set_id: Option<i64>,
     client_user_id: Option<i64>,
     #[schema(max_length = 4096)]
     client_entity_data: Option<String>,
     cdn_id: Option<i64>,
-    broadcast_ids: Option<Vec<i64>>,
-    #[schema(default = "regular")]
-    projection: Option<crate::store::Projection>,
+    #[schema(required = false)]
+    broadcast_ids: Vec<i64>,
+    #[schema(default = "regular", required = false)]
+    projection: crate::store::Projection,
 }
