@@ -34,6 +34,11 @@ examples want two variables:
 # Tags in the order of their chapters; others follow.
 TAGS = ["streams", "quality sets", "operations"]
 
+# Chapters that are for no client: the panel's own pages sign in and out.
+HIDDEN = {"panel"}
+# The answers that the head tells of once for all.
+COMMON = {"$ref": "#/components/schemas/ErrorView"}
+
 # What a client may send, for each operation that takes a body.
 BODIES = {
     "POST /streaming/streams": {"name": "first", "active": True, "quality_set_id": 2},
@@ -41,6 +46,7 @@ BODIES = {
     "PUT /streaming/quality_sets/default": {"live": {"id": 2}},
     "PATCH /ops/streams/{id}/failover": {"mode": "hitless", "delay_ms": 2000},
     "POST /ops/streams/{id}/on_air": {"slot": "backup"},
+    "POST /ops/tree/restart": {"stream": 1, "actor": "PipelineActor"},
 }
 
 
@@ -157,7 +163,7 @@ def chapter(operation, spec, schemas, keyless):
             lines += field_table(body, schemas, wanted=not operation.startswith("PATCH"), meanings=read)
     lines += example(operation, keyless, bool(body))
     lines += ["| answer | |", "|---|---|"]
-    lines += [f"| {status} | {cell(answer(response, schemas))} |" for status, response in spec["responses"].items()]
+    lines += [f"| {status} | {cell(answer(response, schemas))} |" for status, response in spec["responses"].items() if content(response) != COMMON]
     lines.append("")
     return lines
 
@@ -181,6 +187,8 @@ def reference(document):
     chapters = {tag: [] for tag in TAGS}
     for path, methods in document["paths"].items():
         for method, spec in methods.items():
+            if HIDDEN & set(spec["tags"]):
+                continue
             operation = f"{method.upper()} {path}"
             lines = chapter(operation, spec, schemas, spec.get("security") == [{}])
             chapters.setdefault(spec["tags"][0], []).append((operation, prose(spec.get("summary")), lines))

@@ -15,6 +15,7 @@ pub mod panel;
 pub mod player;
 pub mod process;
 pub mod quality_sets;
+mod query;
 pub mod streams;
 mod trace;
 pub mod urls;

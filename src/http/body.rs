@@ -13,7 +13,7 @@ use super::error::ApiError;
 /// Longest body that is read, bytes.
 pub const MAX_BODY: usize = 256 << 10;
 
-/// A JSON object; an empty body is an empty object. May hold secrets: no `Debug`.
+/// A JSON object; an empty body, and null, is an empty object. May hold secrets: no `Debug`.
 pub struct Body(pub Map<String, Value>);
 
 impl Body {
@@ -42,6 +42,7 @@ impl FromRequest for Body {
             }
             match serde_json::from_slice(&bytes) {
                 Ok(Value::Object(fields)) => Ok(Self(fields)),
+                Ok(Value::Null) => Ok(Self(Map::new())),
                 Ok(_) => Err(ApiError::BadRequest("The body is not a JSON object".into())),
                 Err(error) => Err(ApiError::BadRequest(format!("The body is not JSON: {error}"))),
             }

@@ -1,9 +1,12 @@
 //! The API's description, served at `/openapi.json` and checked in as `docs/openapi.json`.
 
+mod answers;
+
 use actix_web::HttpResponse;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use self::answers::CommonAnswers;
 use super::{health, ops, panel, process, quality_sets, streams};
 
 #[derive(OpenApi)]
@@ -38,7 +41,8 @@ use super::{health, ops, panel, process, quality_sets, streams};
         health::healthz,
         health::readyz,
     ),
-    modifiers(&KeyScheme),
+    components(schemas(answers::ErrorView)),
+    modifiers(&KeyScheme, &CommonAnswers),
     security(("api_key" = []))
 )]
 struct Description;

@@ -21,20 +21,23 @@ use weir_media::id::StreamId;
 
 use super::Api;
 use super::error::ApiError;
+use super::query::{Number, limit};
 use super::streams::view::timestamp;
 use super::streams::{stream_id, unknown};
 use crate::store::Stream;
 
-const DEFAULT_LIMIT: u32 = 100;
-const MAX_LIMIT: u32 = 1000;
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
 
 /// Query of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct PageQuery {
     /// `next` of the page before.
-    after: Option<u64>,
+    #[param(value_type = Option<u64>)]
+    after: Option<Number>,
     /// 1 to 1000, default 100.
-    limit: Option<u32>,
+    #[param(value_type = Option<u64>)]
+    limit: Option<Number>,
 }
 
 /// All streams with their present state: `idle`, `waiting` (an encoder is there), `on_air`, `holding` (the last picture) or `ended`, the slot
@@ -42,11 +45,11 @@ pub struct PageQuery {
 #[utoipa::path(get, path = "/ops/streams", tag = "operations", params(PageQuery),
     responses((status = 200, body = Object, description = "{\"items\": […], \"next\": cursor or null}")))]
 pub async fn streams(api: web::Data<Api>, page: web::Query<PageQuery>) -> Result<HttpResponse, ApiError> {
-    let limit = page.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    let limit = limit(page.limit, DEFAULT_LIMIT, MAX_LIMIT);
     // One more than asked for tells whether there is a next page.
-    let mut found = api.store.after(StreamId(page.after.unwrap_or(0)), limit + 1).await?;
-    let more = found.len() > limit as usize;
-    found.truncate(limit as usize);
+    let mut found = api.store.after(StreamId(page.after.map_or(0, |Number(id)| id)), limit as u32 + 1).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
     let next = found.last().filter(|_| more).map(|stream| stream.id);
     let items: Vec<Value> = found.iter().map(|stream| summary(&api, stream)).collect();
     Ok(HttpResponse::Ok().json(json!({ "items": items, "next": next })))

@@ -67,8 +67,26 @@ pub async fn list(api: web::Data<Api>) -> Result<HttpResponse, ApiError> {
     view(&api).await
 }
 
+/// Which sets are the default ones.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Its schema is what counts; the fields are read one by one.
+pub struct DefaultInput {
+    /// Of live streams; left out or null, it stays.
+    live: Option<DefaultChoice>,
+    /// Of recordings, of which there are none: an id answers 404.
+    vod: Option<DefaultChoice>,
+}
+
+/// A set.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+pub struct DefaultChoice {
+    /// Null is the configuration's.
+    id: Option<u64>,
+}
+
 /// Chooses the set of streams that choose none: `{"live": {"id": 2}}`; a null id goes back to the configuration's.
-#[utoipa::path(put, path = "/streaming/quality_sets/default", tag = "quality sets", request_body = Object, responses(
+#[utoipa::path(put, path = "/streaming/quality_sets/default", tag = "quality sets", request_body = Option<DefaultInput>, responses(
     (status = 200, body = QualitySetsView),
     (status = 404, description = "No such quality set"),
 ))]

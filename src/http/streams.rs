@@ -6,13 +6,15 @@ pub mod view;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 use weir_media::id::StreamId;
 
 use self::view::StreamView;
 use super::Api;
 use super::body::Body;
 use super::error::ApiError;
+use super::query::Number;
 use super::urls::Urls;
 use crate::shelf::Shelf;
 use crate::store::{Stream, StreamFields};
@@ -34,7 +36,7 @@ pub struct ListQuery {
     #[param(value_type = Option<u64>)]
     page: Option<String>,
     /// 1 adds `broadcasts` to each stream.
-    #[param(value_type = Option<u8>)]
+    #[param(value_type = Option<String>)]
     with_broadcasts: Option<String>,
 }
 
@@ -56,7 +58,10 @@ pub async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let page = match query.page.as_deref().filter(|page| !page.is_empty()) {
         None => 1,
-        Some(page) => page.parse::<u64>().map_err(|_| ApiError::BadRequest("page is not a number from 1".into()))?,
+        Some(page) => {
+            let number = page.parse::<i64>().ok().and_then(|page| Number::try_from(page).ok());
+            number.ok_or_else(|| ApiError::BadRequest("page is not a number from 1".into()))?.0
+        }
     };
     let skip = page.saturating_sub(1).saturating_mul(PAGE_SIZE.into());
     let broadcasts = query.with_broadcasts.as_deref().is_some_and(|value| matches!(value, "1" | "true"));
@@ -92,7 +97,7 @@ pub async fn get(api: web::Data<Api>, id: web::Path<String>, request: HttpReques
 
 /// Changes the given fields of a stream. The body may be flat or wrapped as `{"stream": {…}}`.
 #[utoipa::path(patch, path = "/streaming/streams/{id}", tag = "streams", params(("id" = u64, Path, description = "Stream")),
-    request_body = StreamInput, responses(
+    request_body = Option<StreamChange>, responses(
     (status = 200, body = StreamView),
     (status = 404, description = "No such stream"),
     (status = 422, description = "Wrong fields, or a feature that is off"),
@@ -170,6 +175,21 @@ impl Api {
         StreamView::new(stream, status, urls)
     }
 }
+
+/// What a change of a stream may hold: what its creation may, and nothing of that is required.
+pub struct StreamChange;
+
+impl PartialSchema for StreamChange {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = StreamInput::schema();
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            object.required.clear();
+        }
+        schema
+    }
+}
+
+impl ToSchema for StreamChange {}
 
 /// What clients may write of a stream. All but `name` have defaults.
 #[derive(ToSchema)]

@@ -201,7 +201,8 @@ fn a_list_is_an_array_in_pages_of_25() {
     assert_eq!(names("?page=1"), (0..25).collect::<Vec<_>>());
     assert_eq!(names("?page=2"), [25, 26]);
     assert!(names("?page=3").is_empty());
-    assert!(names("?page=18446744073709551615").is_empty());
+    assert!(names("?page=9223372036854775807").is_empty());
+    assert_eq!(server.get(&format!("{STREAMS}?page=9223372036854775808")).0, 400);
     assert_eq!(server.get(&format!("{STREAMS}?page=x")).0, 400);
     let (_, list) = server.get(&format!("{STREAMS}?page=2&with_broadcasts=1"));
     assert_eq!(list[0]["broadcasts"], json!([]));

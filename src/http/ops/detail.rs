@@ -66,7 +66,7 @@ fn detail_json(detail: &StreamDetail) -> Value {
 /// the number of the newest entry in the stream's ledger. `entry` is an entry of the journal, with its number as `id`: the latest 100, or those behind `Last-Event-ID`, then
 /// each as it happens. `edited`: streams were added, changed or deleted, this one perhaps. The events end when the stream is deleted or the server goes down.
 #[utoipa::path(get, path = "/ops/streams/{id}/events", tag = "operations", params(("id" = u64, Path, description = "Stream")), responses(
-    (status = 200, description = "`text/event-stream`", content_type = "text/event-stream", body = String),
+    (status = 200, description = "`text/event-stream`", content_type = "text/event-stream", body = follow::Event),
     (status = 404, description = "No such stream"),
     (status = 503, description = "Too many follow already, or the server is going down"),
 ))]

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 500;
 /// `transcoding_speed` alone is no change. `edited`: streams were added, changed or deleted, so the list has to be asked for again. The events end when
 /// the server goes down.
 #[utoipa::path(get, path = "/ops/events", tag = "operations", responses(
-    (status = 200, description = "`text/event-stream`", content_type = "text/event-stream", body = String),
+    (status = 200, description = "`text/event-stream`", content_type = "text/event-stream", body = follow::Event),
     (status = 503, description = "Too many follow already, or the server is going down"),
 ))]
 pub async fn events(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, ApiError> {

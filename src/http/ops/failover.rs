@@ -29,15 +29,16 @@ pub struct FailoverView {
 #[derive(Serialize, ToSchema)]
 pub struct Choices {
     /// `freeze`: lowest latency, the last picture is held until the switch. `hitless`: delayed, no repeated frame.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^(freeze|hitless)$")]
     mode: Option<Mode>,
     /// `hot`: the input that is not shown is decoded too. `warm`: it is received only, and decoded when it is needed.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^(hot|warm)$")]
     standby: Option<Standby>,
     /// How far a hitless output runs behind, milliseconds.
     #[schema(minimum = 500, maximum = 10000)]
     delay_ms: Option<u32>,
     /// By how much each input's sound is played later, milliseconds.
+    #[schema(value_type = Option<Trims>)]
     trim_ms: Trims,
 }
 
@@ -101,7 +102,7 @@ pub async fn get(api: web::Data<Api>, id: web::Path<String>) -> Result<HttpRespo
 }
 
 /// Changes the given choices; null goes back to the server's default. A running broadcast stays as it is, the next one has the change.
-#[utoipa::path(patch, path = "/ops/streams/{id}/failover", tag = "operations", request_body = Choices,
+#[utoipa::path(patch, path = "/ops/streams/{id}/failover", tag = "operations", request_body = Option<Choices>,
     params(("id" = u64, Path, description = "Stream")), responses(
     (status = 200, body = FailoverView),
     (status = 404, description = "No such stream"),

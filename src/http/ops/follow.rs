@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use utoipa::ToSchema;
 
 use crate::http::Api;
 use crate::http::error::ApiError;
@@ -33,6 +34,19 @@ impl Default for Followers {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(MAX_FOLLOWERS)))
     }
+}
+
+/// One event.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Its schema is what counts; events are written as text.
+pub struct Event {
+    /// Of an entry of a journal, its number.
+    #[schema(nullable = false)]
+    id: Option<String>,
+    /// Its kind.
+    event: String,
+    /// JSON.
+    data: String,
 }
 
 /// What is followed.

@@ -9,6 +9,7 @@ use weir_actors::journal::{JournalEntry, JournalEvent, JournalReader};
 use super::follow::{self, Source};
 use crate::http::Api;
 use crate::http::error::ApiError;
+use crate::http::query::{Number, limit};
 use crate::http::streams::view::timestamp;
 use crate::http::streams::{stream_id, unknown};
 
@@ -21,9 +22,11 @@ const AT_ONCE: usize = 100;
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct JournalQuery {
     /// `next` of the page before: entries older than this one.
-    before: Option<u64>,
+    #[param(value_type = Option<u64>)]
+    before: Option<Number>,
     /// 1 to 500, default 100.
-    limit: Option<usize>,
+    #[param(value_type = Option<u64>)]
+    limit: Option<Number>,
 }
 
 /// A page, newest first.
@@ -57,9 +60,9 @@ pub async fn journal(
         let position = Position::new(&journal, follow::last_event_id(&request)?, 0);
         return follow::follow(&api, &request, JournalSource { journal, position, over: false });
     }
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    let limit = limit(query.limit, DEFAULT_LIMIT, MAX_LIMIT);
     // One more than asked for tells whether there is a next page.
-    let mut entries = journal.page(query.before, limit + 1);
+    let mut entries = journal.page(query.before.map(|Number(seq)| seq), limit + 1);
     let more = entries.len() > limit;
     entries.truncate(limit);
     let next = entries.last().filter(|_| more).map(|entry| entry.seq);

@@ -16,7 +16,7 @@ use crate::http::streams::{stream_id, unknown};
 #[allow(dead_code)] // Its schema is what counts; the fields are read one by one to tell all faults.
 pub struct OnAirInput {
     /// `primary` or `backup`; null leaves it to the rules again.
-    #[schema(value_type = Option<String>, required)]
+    #[schema(value_type = Option<String>, required, pattern = "^(primary|backup)$")]
     slot: Option<Slot>,
 }
 

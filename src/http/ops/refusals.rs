@@ -8,6 +8,7 @@ use weir_actors::refusals::{RefusalEntry, RefusalLedger};
 
 use crate::http::Api;
 use crate::http::error::ApiError;
+use crate::http::query::{Number, limit};
 use crate::http::streams::view::timestamp;
 use crate::http::streams::{stream_id, unknown};
 
@@ -18,9 +19,11 @@ const MAX_LIMIT: usize = 1_000;
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct RefusalQuery {
     /// `next` of the page before: entries older than this one.
-    before: Option<u64>,
+    #[param(value_type = Option<u64>)]
+    before: Option<Number>,
     /// 1 to 1000, default 100.
-    limit: Option<usize>,
+    #[param(value_type = Option<u64>)]
+    limit: Option<Number>,
 }
 
 /// A page, newest first.
@@ -63,9 +66,9 @@ pub async fn of_no_stream(api: web::Data<Api>, query: web::Query<RefusalQuery>) 
 }
 
 fn page(ledger: &RefusalLedger, query: &RefusalQuery) -> HttpResponse {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    let limit = limit(query.limit, DEFAULT_LIMIT, MAX_LIMIT);
     // One more than asked for tells whether there is a next page.
-    let mut entries = ledger.page(query.before, limit + 1);
+    let mut entries = ledger.page(query.before.map(|Number(seq)| seq), limit + 1);
     let more = entries.len() > limit;
     entries.truncate(limit);
     let next = entries.last().filter(|_| more).map(|entry| entry.seq);
