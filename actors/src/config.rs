@@ -18,6 +18,7 @@ use crate::admission_board::AdmissionBoard;
 use crate::event::EventSink;
 use crate::pull::Puller;
 use crate::status::StatusBoard;
+use crate::survey::RestartCounts;
 
 /// The tree's numbers. The defaults are those of the architecture.
 #[derive(Clone, Copy, Debug)]
@@ -134,13 +135,16 @@ pub(crate) struct Shared {
     pub admission: AdmissionBoard,
     /// `None` where nothing is pulled.
     pub puller: Option<Puller>,
+    /// Of all actors, since the server started.
+    pub restarts: RestartCounts,
     sessions: AtomicU64,
 }
 
 impl Shared {
     pub fn new(config: TreeConfig, outside: Outside, board: StatusBoard, admission: AdmissionBoard) -> Self {
         let Outside { factory, events, puller } = outside;
-        Self { config, factory, events, board, admission, puller, sessions: AtomicU64::new(0) }
+        let (restarts, sessions) = (RestartCounts::default(), AtomicU64::new(0));
+        Self { config, factory, events, board, admission, puller, restarts, sessions }
     }
 
     /// A name that no session of this run had before.

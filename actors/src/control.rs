@@ -79,6 +79,11 @@ pub struct ClosedSession {
 #[rtype(result = "crate::status::TreeNode")]
 pub struct GetTree(pub Probe);
 
+/// Asks for what monitoring wants of every stream: one question to Root and one to each supervisor.
+#[derive(Debug, Message)]
+#[rtype(result = "crate::survey::Survey")]
+pub struct GetSurvey;
+
 /// Asks for one stream's details; `None` when the tree does not know it.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<crate::status::StreamDetail>")]

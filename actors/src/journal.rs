@@ -1,6 +1,7 @@
 //! A stream's journal: what happened and by which rule, in order.
 //!
-//! It outlives the stream's supervisor, so that the reason of a crash can be read after it. It decides nothing.
+//! It outlives the stream's supervisor, so that the reason of a crash can be read after it. It decides nothing. What it hears is counted
+//! too ([`Tally`]).
 
 mod entry;
 
@@ -8,11 +9,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use weir_media::id::StreamId;
+use weir_media::id::{Slot, StreamId};
+use weir_policy::failover::Law;
 use weir_policy::rate_limit::Sampling;
 
 pub use self::entry::{BroadcastState, JournalEntry, JournalEvent, PullState, SessionState, TimerState, WorkerState};
 use crate::clock;
+use crate::tally::Tally;
 
 /// Entries kept; the oldest detail goes first, so that the reasons of switches stay, and the oldest of all once none is left.
 const CAPACITY: usize = 1_000;
@@ -33,6 +36,7 @@ struct Ring {
     strangers: Sampling,
     /// Behind a right token.
     refusals: Sampling,
+    tally: Tally,
 }
 
 impl Ring {
@@ -68,6 +72,7 @@ impl Journal {
             tracing::info!(stream = %self.stream, "{text}");
         }
         let mut ring = self.lock();
+        ring.tally.count(&what, clock::now());
         if ring.entries.len() == CAPACITY {
             ring.drop_one();
         }
@@ -75,6 +80,16 @@ impl Journal {
         let seq = *self.newest.borrow() + 1;
         ring.entries.push_back(JournalEntry { seq, at: clock::wall(), text, what });
         self.newest.send_replace(seq);
+    }
+
+    /// Counts that a rule put another slot on air; [`Self::record`] has it in words.
+    pub(crate) fn switched(&self, slot: Option<Slot>, law: Law) {
+        self.lock().tally.switched(slot, law);
+    }
+
+    /// What happened so far, counted.
+    pub fn tally(&self) -> Tally {
+        self.lock().tally.clone()
     }
 
     /// Appends a line about somebody who was refused, but not each time: who tries again and again must not push out the rest. Strangers

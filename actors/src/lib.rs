@@ -67,6 +67,8 @@ mod root;
 pub mod status;
 mod stream;
 pub mod supervise;
+pub mod survey;
+pub mod tally;
 mod timer;
 pub mod token;
 

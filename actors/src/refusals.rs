@@ -17,6 +17,7 @@ use weir_policy::party::party;
 use crate::clock;
 use crate::ingest::Publish;
 use crate::ingest::told::{Told, told};
+use crate::survey::RefusalCounts;
 
 /// Entries of a stream's ledger.
 pub const PER_STREAM: usize = 100;
@@ -97,12 +98,14 @@ struct Pages {
     newest: u64,
     /// In the order of their numbers.
     entries: Vec<RefusalEntry>,
+    /// Of all tries, also of those whose entries are gone.
+    counts: RefusalCounts,
 }
 
 impl RefusalLedger {
     /// An empty one for so many entries.
     pub fn new(capacity: usize) -> Self {
-        Self(Arc::new(Mutex::new(Pages { capacity, newest: 0, entries: vec![] })))
+        Self(Arc::new(Mutex::new(Pages { capacity, newest: 0, entries: vec![], counts: RefusalCounts::new() })))
     }
 
     /// Writes down that somebody was refused just now.
@@ -117,6 +120,11 @@ impl RefusalLedger {
         pages.entries[..older].iter().rev().take(limit).cloned().collect()
     }
 
+    /// Tries since the ledger began, by the rule that refused them.
+    pub fn counts(&self) -> RefusalCounts {
+        self.lock().counts.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Pages> {
         // Nothing panics under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -128,6 +136,7 @@ impl Pages {
         let Applicant { stream, slot, protocol, address, agent } = who.clone();
         let agent: Option<String> = agent.map(|agent| agent.chars().take(AGENT).collect());
         let rule = refusal.rule();
+        *self.counts.entry(rule).or_default() += 1;
         let same = |entry: &RefusalEntry| {
             (entry.address, entry.rule, entry.stream, entry.slot) == (address, rule, stream, slot)
                 && (entry.protocol, &entry.agent) == (protocol, &agent)
@@ -232,6 +241,8 @@ mod tests {
         }
         let page = ledger.page(None, 99);
         assert_eq!((page.len(), page[19].last), (20, at(2_021)), "of equal ones the oldest goes");
+        let counted = (WRONG.rule(), 10 + 1_000 + 30);
+        assert_eq!(ledger.counts().into_iter().collect::<Vec<_>>(), [counted], "what is gone stays counted");
     }
 
     #[test]

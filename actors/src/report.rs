@@ -7,6 +7,7 @@ use weir_media::failover::{Alignment, Gap, InputEdge, Shown};
 use weir_media::id::SessionId;
 use weir_media::protocol::{Output, Report as WorkerReport};
 
+use crate::control::StreamActor;
 use crate::failover::Ruling;
 use crate::ingest::{CloseReason, TransportStats};
 use crate::pull::PullFact;
@@ -26,6 +27,18 @@ pub(crate) enum ChildName {
     Pipeline(u64),
     /// The IngestConnection of a session.
     Connection(SessionId),
+}
+
+impl ChildName {
+    /// Its kind of actor.
+    pub fn actor(self) -> &'static str {
+        match self {
+            Self::Failover => StreamActor::Failover.name(),
+            Self::Pull => StreamActor::Pull.name(),
+            Self::Pipeline(_) => StreamActor::Pipeline.name(),
+            Self::Connection(_) => "IngestConnection",
+        }
+    }
 }
 
 /// A child's way up to its StreamSupervisor.

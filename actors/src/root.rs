@@ -10,6 +10,7 @@ mod describe;
 mod drain;
 mod publish;
 mod streams;
+mod survey;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -163,9 +164,11 @@ impl Root {
         let Some(door) = self.doors.get(number).filter(|_| !self.draining) else {
             return self.children.forget(&child);
         };
-        let door = format!("{} {}", door.actor, door.name);
+        let (actor, door) = (door.actor, format!("{} {}", door.actor, door.name));
         tracing::error!(door, %reason, "door closed");
-        if restart_later(self, child, ctx).is_none() {
+        if restart_later(self, child, ctx).is_some() {
+            self.shared.restarts.add(actor);
+        } else {
             // The reason is set once, and this is the first.
             let _ = self.failure.set(format!("{door} keeps dying: {reason}"));
             ctx.stop();
@@ -191,6 +194,7 @@ impl Root {
             self.children.forget(&child);
         } else {
             journal.note(format!("stream supervisor {reason}: its sessions are closed, restarting it"));
+            self.shared.restarts.add("StreamSupervisor");
             if restart_later(self, child, ctx).is_some_and(|restart| restart.newly_degraded) {
                 journal.note("stream supervisor keeps dying: one try a minute until it runs steadily");
                 ledger.record(EventKind::StreamDegraded { reason: reason.to_string() });

@@ -193,6 +193,7 @@ impl StreamSupervisor {
     /// A child that is given up takes the whole stream with it: what is wrong may be what it was started from.
     fn restart_or_fail(&mut self, child: ChildName, what: &str, reason: &ExitReason, ctx: &mut Context<Self>) {
         if restart_later(self, child, ctx).is_some() {
+            self.shared.restarts.add(child.actor());
             return self.journal.note(format!("{what} {reason}: restarting it"));
         }
         let text = format!("{what} keeps dying: {reason}");

@@ -12,20 +12,19 @@ use crate::status::{StreamDetail, TreeNode};
 use crate::stream::{Describe, DescribeChildren};
 use crate::supervise::{ANSWER_WITHIN, Vitals};
 
-/// Journal lines of a stream that is not in use.
+/// Journal lines in one answer.
 const JOURNAL_LINES: usize = 100;
 
 impl Root {
-    /// A stream's detail as far as Root knows it.
-    fn quiet_detail(&self, id: StreamId) -> Option<StreamDetail> {
+    /// A stream's detail as far as Root knows it, without its journal.
+    pub(super) fn quiet_detail(&self, id: StreamId) -> Option<StreamDetail> {
         let stream = self.streams.get(&id)?;
         let state = match self.vitals(id) {
             Some(Vitals { running: false, degraded: true, .. }) => "degraded",
             Some(Vitals { running: false, .. }) => "restarting",
             _ => "idle",
         };
-        let journal = stream.journal.latest(JOURNAL_LINES);
-        Some(StreamDetail { journal, ..StreamDetail::quiet(id, state, &stream.spec.failover) })
+        Some(StreamDetail::quiet(id, state, &stream.spec.failover))
     }
 
     fn child_node(&self, name: RootChild) -> Option<TreeNode> {
@@ -46,10 +45,13 @@ impl Handler<GetStream> for Root {
     fn handle(&mut self, GetStream(id): GetStream, _: &mut Context<Self>) -> Self::Result {
         fault!("Root: GetStream");
         let quiet = self.quiet_detail(id);
-        let supervisor = self.streams.get(&id).and_then(|stream| stream.supervisor.borrow().clone());
+        let stream = self.streams.get(&id);
+        let stream = stream.map(|stream| (stream.supervisor.borrow().clone(), stream.journal.clone()));
         Box::pin(async move {
-            let Some(supervisor) = supervisor else { return quiet };
-            timeout(ANSWER_WITHIN, supervisor.send(Describe)).await.ok().and_then(Result::ok).or(quiet)
+            let (supervisor, journal) = stream?;
+            let told = async { timeout(ANSWER_WITHIN, supervisor?.send(Describe)).await.ok()?.ok() };
+            let detail = told.await.or(quiet)?;
+            Some(StreamDetail { journal: journal.latest(JOURNAL_LINES), ..detail })
         })
     }
 }

@@ -95,6 +95,7 @@ impl StreamSupervisor {
             None => format!("holding the last picture, by {law}"),
         };
         self.journal.record(JournalEvent::OnAir { slot, rule: law.to_string() }, text);
+        self.journal.switched(slot, law);
         self.record(EventKind::OnAirChanged { slot });
         self.put_on_air(match law {
             Law::Media | Law::PrimaryLost | Law::BackupLost => HandOver::WhenOut,

@@ -7,13 +7,9 @@ use weir_policy::failover::Timer;
 
 use super::StreamSupervisor;
 use crate::clock;
-use crate::control::StreamActor;
 use crate::report::ChildName;
 use crate::status::{PipelineDetail, SlotDetail, StreamDetail, StreamState, TreeNode};
 use crate::supervise::{CHILD_ANSWERS_WITHIN, Vitals};
-
-/// Journal lines in one answer.
-const JOURNAL_LINES: usize = 100;
 
 impl StreamSupervisor {
     /// Puts the stream's status on the board. Called after everything that can change it.
@@ -43,6 +39,7 @@ impl StreamSupervisor {
         self.shared.board.set(self.id, status.clone());
     }
 
+    /// Without the journal, which Root has too.
     pub(super) fn detail(&self) -> StreamDetail {
         let (now, air) = (clock::now(), &self.air.state);
         let worker = self.pipeline.as_ref().map(|pipeline| &pipeline.view.report);
@@ -64,7 +61,6 @@ impl StreamSupervisor {
             slots: vec![slot(Slot::Primary), slot(Slot::Backup)],
             pipeline: self.pipeline_detail(),
             pull: self.pull_detail(),
-            journal: self.journal.latest(JOURNAL_LINES),
             ..StreamDetail::quiet(self.id, self.state().word(), &self.failover)
         }
     }
@@ -113,16 +109,16 @@ impl StreamSupervisor {
     }
 
     fn child_node(&self, name: ChildName, vitals: &Vitals) -> TreeNode {
-        let (actor, own_name) = match name {
-            ChildName::Failover => (StreamActor::Failover.name(), "failover".to_owned()),
-            ChildName::Pull => (StreamActor::Pull.name(), "pull".to_owned()),
-            ChildName::Pipeline(number) => (StreamActor::Pipeline.name(), format!("broadcast {number}")),
+        let own_name = match name {
+            ChildName::Failover => "failover".to_owned(),
+            ChildName::Pull => "pull".to_owned(),
+            ChildName::Pipeline(number) => format!("broadcast {number}"),
             ChildName::Connection(id) => {
                 let name = self.sessions.get(&id).map(|session| format!("{} {id}", session.slot));
-                ("IngestConnection", name.unwrap_or_else(|| id.to_string()))
+                name.unwrap_or_else(|| id.to_string())
             }
         };
-        let mut node = TreeNode::new(actor, own_name, vitals);
+        let mut node = TreeNode::new(name.actor(), own_name, vitals);
         match name {
             ChildName::Pipeline(number) => {
                 if let Some(pipeline) = self.pipeline.as_ref().filter(|pipeline| pipeline.number == number) {

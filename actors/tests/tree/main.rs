@@ -18,6 +18,7 @@ mod restart;
 mod supervise;
 mod supervision;
 mod support;
+mod survey;
 
 /// A tick of the oracle's time.
 const TICK: std::time::Duration = std::time::Duration::from_millis(100);

@@ -34,6 +34,20 @@ pub enum Law {
     Operator,
 }
 
+impl Law {
+    /// Its name where programs read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Media => "media",
+            Self::Opening => "opening",
+            Self::PrimaryLost => "primary_lost",
+            Self::HoldOver => "hold_over",
+            Self::BackupLost => "backup_lost",
+            Self::Operator => "operator",
+        }
+    }
+}
+
 impl fmt::Display for Law {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
