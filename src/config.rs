@@ -60,6 +60,8 @@ pub struct Config {
     pub worker: Worker,
     /// What happened to streams, told to other machines.
     pub webhooks: Webhooks,
+    /// Measurements for monitoring.
+    pub metrics: Metrics,
     /// Diagnostics.
     pub log: Log,
     /// Ladders that streams choose from.
@@ -155,6 +157,14 @@ pub struct Endpoint {
     pub secret: Option<Secret>,
 }
 
+/// `[metrics]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Where `/metrics` is served without the API key, and nothing else.
+    pub listen: Listen,
+}
+
 /// Form of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -209,6 +219,7 @@ impl Default for Config {
             pull: Pull::default(),
             worker: Worker::default(),
             webhooks: Webhooks::default(),
+            metrics: Metrics::default(),
             log: Log::default(),
             quality_sets: quality::default_sets(),
         }

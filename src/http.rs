@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod error;
 mod gzip;
 pub mod health;
+pub mod metrics;
 pub mod openapi;
 pub mod ops;
 pub mod panel;
@@ -37,6 +38,7 @@ use self::ops::tree::Sample;
 use self::panel::sessions::Sessions;
 use crate::config::{Config, Secret};
 use crate::control::Control;
+use crate::metrics::Metrics;
 use crate::shelf::Shelf;
 use crate::store::Store;
 use crate::tree::Tree;
@@ -69,6 +71,8 @@ pub struct Api {
     pub sample: Sample,
     /// Who is signed in to the panel.
     pub sessions: Sessions,
+    /// What monitoring reads.
+    pub metrics: Metrics,
 }
 
 impl Api {
@@ -80,6 +84,7 @@ impl Api {
         board: StatusBoard,
         tree: Arc<dyn Tree>,
         heartbeat: Heartbeat,
+        metrics: Metrics,
     ) -> Self {
         let control = Control::new(Arc::clone(&config), store.clone(), Arc::clone(&tree));
         Self {
@@ -94,6 +99,7 @@ impl Api {
             followers: Followers::default(),
             sample: Sample::default(),
             sessions: Sessions::default(),
+            metrics,
         }
     }
 }
@@ -125,6 +131,9 @@ pub fn routes(api: Api, shelf: web::Data<Shelf>) -> impl FnOnce(&mut ServiceConf
                 resource("/readyz", "GET, HEAD")
                     .route(web::get().to(health::readyz))
                     .route(web::head().to(health::readyz)),
+            )
+            .service(
+                resource("/metrics", "GET").route(web::get().to(metrics::metrics)).wrap(from_fn(auth::require_key)),
             )
             .service(resource("/openapi.json", "GET").route(web::get().to(openapi::openapi)))
             .service(streaming())

@@ -7,6 +7,7 @@ pub mod control;
 mod descriptors;
 pub mod doctor;
 pub mod http;
+pub mod metrics;
 pub mod pull;
 pub mod server;
 pub mod shelf;

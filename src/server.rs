@@ -33,6 +33,7 @@ use crate::config::{self, Config, Listen};
 use crate::control;
 use crate::descriptors;
 use crate::http::{self, Api};
+use crate::metrics::{Metrics, MetricsError, Sources};
 use crate::pull::{self, GiveUps};
 use crate::shelf::Shelf;
 use crate::store::numbers::NumberKeeper;
@@ -95,6 +96,9 @@ pub enum ServeError {
     /// The top of the supervision tree died; only a new process gets a fresh one.
     #[error("the supervision tree {0}")]
     TreeGone(ExitReason),
+    /// Measurements cannot be registered: a defect.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A runtime, a signal handler or the HTTP server failed.
     #[error("{0}")]
     Runtime(#[from] std::io::Error),
@@ -151,6 +155,7 @@ pub async fn run(
     let https_socket = bind("https.listen", config.https.listen)?;
     let rtmp_socket = bind("rtmp.listen", config.rtmp.listen)?;
     let rtmps_socket = bind("rtmps.listen", config.rtmps.listen)?;
+    let metrics_socket = bind("metrics.listen", config.metrics.listen)?;
     let (board, admission) = (StatusBoard::default(), AdmissionBoard::new(store.digest_key()));
     let srt_port = bind_srt(config.srt.listen, &admission)?;
 
@@ -185,11 +190,23 @@ pub async fn run(
     let heartbeat = Heartbeat::start();
     media.spawn(heartbeat.clone().watch());
     let whip = Whip::new(whip_settings(&config), root.clone().recipient(), admission, media.clone());
-    let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, Arc::new(root.clone()), heartbeat);
+    let metrics = Metrics::new(Sources {
+        outbox: Arc::downgrade(&outbox),
+        certificates: [("https", &https_pair), ("rtmps", &rtmps_pair)]
+            .into_iter()
+            .filter_map(|(door, pair)| Some((door, pair.as_ref()?.certificate())))
+            .collect(),
+        media: Some(media.clone()),
+        webhooks: None,
+    })?;
+    let tree = Arc::new(root.clone());
+    let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, tree, heartbeat, metrics);
 
     let switching_off = actix_rt::spawn(pull::switch_off(given_up, api.control.clone()));
     let readiness = api.readiness.clone();
     let watches: Vec<_> = https_pair.into_iter().chain(rtmps_pair).map(|pair| media.spawn(pair.run())).collect();
+    let exporter = metrics_socket.map(|socket| http::metrics::exporter(socket, api.clone())).transpose()?;
+    let exporter = exporter.map(|server| (server.handle(), actix_rt::spawn(server)));
     let (server, running) = listen(http_socket, https_socket, api, whip, shelf.clone(), media)?;
     readiness.ready();
     announce(&config, &key);
@@ -211,6 +228,10 @@ pub async fn run(
     shelf.dismiss();
     server.stop(true).await;
     running.await.map_err(std::io::Error::other)??;
+    if let Some((server, running)) = exporter {
+        server.stop(true).await;
+        running.await.map_err(std::io::Error::other)??;
+    }
     // The tree holds an outbox and a shelf, and what is queued is written to its end only once nobody can add to it.
     let _ = root.send(Stop).await;
     drop((root, shelf, outbox));
@@ -374,7 +395,7 @@ fn announce(config: &Config, key: &ApiKey) {
     if let ApiKey::Generated(secret) = key {
         println!("API key (kept in data.dir, printed this once): {}", secret.expose());
     }
-    let Config { http, https, rtmp, rtmps, srt, .. } = config;
+    let Config { http, https, rtmp, rtmps, srt, metrics, .. } = config;
     let (http, https, rtmp, rtmps, srt) = (http.listen, https.listen, rtmp.listen, rtmps.listen, srt.listen);
-    tracing::info!(%http, %https, %rtmp, %rtmps, %srt, "weir is ready");
+    tracing::info!(%http, %https, %rtmp, %rtmps, %srt, metrics = %metrics.listen, "weir is ready");
 }

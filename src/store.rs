@@ -12,6 +12,8 @@ mod vault;
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -92,6 +94,8 @@ pub struct Store {
     vault: Vault,
     /// Most streams that may be switched on; 0 for no limit.
     max_active: u32,
+    /// Failed tries of what is tried on.
+    failed_writes: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -110,7 +114,7 @@ impl Store {
             .after_release(|connection, _| Box::pin(is_sound(connection)))
             .connect_with(options)
             .await?;
-        let store = Self { pool, keeper, vault, max_active: 0 };
+        let store = Self { pool, keeper, vault, max_active: 0, failed_writes: Arc::default() };
         store.close_open_sessions().await?;
         Ok(store)
     }
@@ -132,6 +136,15 @@ impl Store {
     /// Lets at most so many streams be switched on; 0 for no limit.
     pub fn with_max_active(self, max_active: u32) -> Self {
         Self { max_active, ..self }
+    }
+
+    /// Writes of events and numbers that failed, each try counted, since the server started.
+    pub fn failed_writes(&self) -> u64 {
+        self.failed_writes.load(Ordering::Relaxed)
+    }
+
+    fn write_failed(&self) {
+        self.failed_writes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes what is left and closes the file.

@@ -7,13 +7,14 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 use weir_actors::Root;
 use weir_actors::control::{
-    ChooseSlot, ClosedSession, GetJournal, GetRefusals, GetStream, GetTree, NotLive, NotRestarted, PutStream,
-    RemoveStream, RestartActor, Restartable, StreamSpec,
+    ChooseSlot, ClosedSession, GetJournal, GetRefusals, GetStream, GetSurvey, GetTree, NotLive, NotRestarted,
+    PutStream, RemoveStream, RestartActor, Restartable, StreamSpec,
 };
 use weir_actors::journal::JournalReader;
 use weir_actors::probe::Probe;
 use weir_actors::refusals::RefusalLedger;
 use weir_actors::status::{StreamDetail, TreeNode};
+use weir_actors::survey::Survey;
 use weir_media::id::{Slot, StreamId};
 
 /// The tree does not answer: it is going down, or its root is being replaced.
@@ -37,6 +38,8 @@ pub trait Tree: Send + Sync {
     fn tree(&self) -> Answer<'_, TreeNode>;
     /// [`GetStream`].
     fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>>;
+    /// [`GetSurvey`].
+    fn survey(&self) -> Answer<'_, Survey>;
     /// [`GetJournal`].
     fn journal(&self, id: StreamId) -> Answer<'_, Option<JournalReader>>;
     /// [`GetRefusals`].
@@ -70,6 +73,10 @@ impl Tree for Addr<Root> {
 
     fn stream(&self, id: StreamId) -> Answer<'_, Option<StreamDetail>> {
         ask(self, GetStream(id))
+    }
+
+    fn survey(&self) -> Answer<'_, Survey> {
+        ask(self, GetSurvey)
     }
 
     fn journal(&self, id: StreamId) -> Answer<'_, Option<JournalReader>> {

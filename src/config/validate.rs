@@ -45,6 +45,7 @@ impl Config {
             ("https.listen", self.https.listen),
             ("rtmp.listen", self.rtmp.listen),
             ("rtmps.listen", self.rtmps.listen),
+            ("metrics.listen", self.metrics.listen),
         ];
         for (index, (key, listen)) in tcp.iter().enumerate() {
             let Some(address) = listen.address().filter(|address| address.port() != 0) else { continue };

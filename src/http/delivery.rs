@@ -30,6 +30,9 @@ use query::{Blocking, Directives};
 /// How long a request waits for media: three target durations (RFC 8216bis 6.2.5.2).
 const PATIENCE: Duration = Duration::from_secs(6);
 
+/// Where.
+const ROUTE: &str = "/cmaf/{stream}/{file}";
+
 /// How streams are delivered.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery {
@@ -50,13 +53,30 @@ impl Delivery {
 pub fn configure(delivery: Delivery) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         config.service(
-            web::resource("/cmaf/{stream}/{file}")
+            web::resource(ROUTE)
                 .app_data(Data::new(delivery))
                 .route(web::get().to(serve))
                 .route(web::head().to(serve))
                 .route(web::method(Method::OPTIONS).to(preflight)),
         );
     }
+}
+
+/// What kind of file a request is for, by a word for each; `None` when it is not for delivery.
+pub fn kind(request: &HttpRequest) -> Option<&'static str> {
+    request.match_pattern().filter(|pattern| pattern == ROUTE)?;
+    Some(match Name::parse(request.match_info().query("file")) {
+        Some(Name::Master) => "master",
+        Some(Name::Mpd) => "mpd",
+        Some(Name::Playlist { .. }) => match Directives::parse(request.query_string()) {
+            Ok(Directives { blocking: Some(_), .. }) => "blocking_playlist",
+            _ => "playlist",
+        },
+        Some(Name::Init { .. }) => "init",
+        Some(Name::Part { .. }) => "part",
+        Some(Name::Segment { .. }) => "segment",
+        None => "unknown",
+    })
 }
 
 async fn preflight() -> HttpResponse {

@@ -10,6 +10,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::json;
 
+use crate::metrics::MetricsError;
 use crate::store::StoreError;
 use crate::tree::TreeGone;
 
@@ -68,6 +69,9 @@ pub enum ApiError {
     /// The tree does not answer.
     #[error("{0}")]
     Tree(#[from] TreeGone),
+    /// Measurements cannot be written.
+    #[error("{0}")]
+    Metrics(#[from] MetricsError),
 }
 
 impl From<StoreError> for ApiError {
@@ -92,7 +96,7 @@ impl ResponseError for ApiError {
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) | Self::FeatureDisabled => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Store(_) | Self::NoRandomness => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Store(_) | Self::Metrics(_) | Self::NoRandomness => StatusCode::INTERNAL_SERVER_ERROR,
             Self::DiskFull(_) => StatusCode::INSUFFICIENT_STORAGE,
             Self::TooManyFollowers(_) | Self::Tree(_) => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -51,6 +51,16 @@ impl Readiness {
     }
 }
 
+impl Api {
+    /// How far the server is, in a word: `ready`, `starting`, `stuck` or `draining`.
+    pub fn state(&self) -> &'static str {
+        match self.readiness.word() {
+            "ready" if self.heartbeat.is_late() => "stuck",
+            word => word,
+        }
+    }
+}
+
 /// 200 while the process lives.
 #[utoipa::path(get, path = "/healthz", tag = "operations", security(()), responses((status = 200, description = "The process lives")))]
 pub async fn healthz() -> HttpResponse {
@@ -63,10 +73,7 @@ pub async fn healthz() -> HttpResponse {
     (status = 503, description = "Starting, stuck or draining"),
 ))]
 pub async fn readyz(api: web::Data<Api>) -> HttpResponse {
-    let word = match api.readiness.word() {
-        "ready" if api.heartbeat.is_late() => "stuck",
-        word => word,
-    };
+    let word = api.state();
     let mut response = if word == "ready" { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(json!({ "status": word }))
 }

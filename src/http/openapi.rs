@@ -7,7 +7,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use self::answers::CommonAnswers;
-use super::{health, ops, panel, process, quality_sets, streams};
+use super::{health, metrics, ops, panel, process, quality_sets, streams};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -40,6 +40,7 @@ use super::{health, ops, panel, process, quality_sets, streams};
         panel::sign_out,
         health::healthz,
         health::readyz,
+        metrics::metrics,
     ),
     components(schemas(answers::ErrorView)),
     modifiers(&KeyScheme, &CommonAnswers),

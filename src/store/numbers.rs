@@ -53,6 +53,7 @@ impl NumberKeeper {
             while let Some((stream, numbers, reservation)) = orders.recv().await {
                 let mut tries = Tries::default();
                 while let Err(error) = store.save_numbers(stream, numbers).await {
+                    store.write_failed();
                     if tries.worth_a_line() {
                         tracing::error!(%stream, %error, "cannot reserve sequence numbers, trying on");
                     }

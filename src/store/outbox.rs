@@ -40,6 +40,11 @@ impl Outbox {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
+
+    /// Events that wait for the disk.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
 }
 
 impl EventSink for Outbox {
@@ -59,6 +64,7 @@ async fn write(store: Store, mut events: mpsc::Receiver<StreamEvent>) {
     while events.recv_many(&mut batch, BATCH).await > 0 {
         let mut tries = Tries::default();
         while let Err(error) = store.append(&batch).await {
+            store.write_failed();
             if tries.worth_a_line() {
                 tracing::error!(%error, waiting = batch.len(), "cannot write events, trying on");
             }
@@ -176,7 +182,7 @@ mod tests {
         for n in 0..5 {
             outbox.record(event(n, EventKind::BroadcastStarted));
         }
-        assert_eq!(outbox.dropped(), 3);
+        assert_eq!((outbox.dropped(), outbox.waiting()), (3, 2));
     }
 
     #[tokio::test]

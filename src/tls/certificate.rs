@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The certificate in use, with its key.
 #[derive(Debug)]
@@ -19,6 +20,13 @@ impl Certificate {
     pub fn current(&self) -> Arc<CertifiedKey> {
         // Nothing panics under the lock.
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// When what it presents ends, seconds since 1970.
+    pub fn not_after(&self) -> Option<i64> {
+        let current = self.current();
+        let (_, own) = X509Certificate::from_der(current.cert.first()?).ok()?;
+        Some(own.validity().not_after.timestamp())
     }
 
     /// Presents this from now on. Handshakes under way end with what they began with.

@@ -12,6 +12,7 @@ mod changes;
 mod failover;
 mod follow;
 mod journal;
+mod metrics;
 mod operations;
 mod panel;
 mod plain;

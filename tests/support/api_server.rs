@@ -14,6 +14,7 @@ use ureq::http::HeaderMap;
 use weir::config::{Config, Secret};
 use weir::http::health::Readiness;
 use weir::http::{Api, guard_plain, routes, trace};
+use weir::metrics::{Metrics, Sources};
 use weir::shelf::{NumberStore, Reservation, Shelf};
 use weir::store::Store;
 use weir::tree::{Answer, Tree, TreeGone};
@@ -22,6 +23,7 @@ use weir_actors::heartbeat::Heartbeat;
 use weir_actors::journal::{Journal, JournalReader};
 use weir_actors::refusals::RefusalLedger;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
+use weir_actors::survey::{StreamSurvey, Survey};
 use weir_actors::token::DigestKey;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_media::package::Numbers;
@@ -100,6 +102,25 @@ impl Tree for FakeTree {
             ..StreamDetail::quiet(id, "idle", &spec.failover)
         });
         Box::pin(async move { Ok(detail) })
+    }
+
+    fn survey(&self) -> Answer<'_, Survey> {
+        if *self.gone.lock().unwrap() {
+            return Box::pin(async { Err(TreeGone) });
+        }
+        let (journals, refusals) = (self.journals.lock().unwrap(), self.refusals.lock().unwrap());
+        let counts = |id| refusals.get(&id).map(RefusalLedger::counts).unwrap_or_default();
+        let stream = |(id, journal): (&StreamId, &Journal)| StreamSurvey {
+            active: true,
+            in_use: journal.tally().is_used(),
+            transcoding: false,
+            detail: StreamDetail::quiet(*id, "idle", &Default::default()),
+            tally: journal.tally(),
+            refusals: counts(Some(*id)),
+        };
+        let streams = journals.iter().map(stream).collect();
+        let survey = Survey { streams, strangers: counts(None), restarts: [("SrtListener", 2)].into() };
+        Box::pin(async { Ok(survey) })
     }
 
     fn journal(&self, id: StreamId) -> Answer<'_, Option<JournalReader>> {
@@ -200,7 +221,8 @@ impl ApiServer {
                 let store = Store::open(&config.data.dir).await.unwrap().with_max_active(config.limits.max_streams);
                 let digests = store.digest_key();
                 let heartbeat = heartbeat.unwrap_or_else(Heartbeat::start);
-                let api = Api::new(Arc::new(config), Secret::new(KEY), store, seen, Arc::new(tree), heartbeat);
+                let metrics = Metrics::new(Sources::default()).unwrap();
+                let api = Api::new(Arc::new(config), Secret::new(KEY), store, seen, Arc::new(tree), heartbeat, metrics);
                 let readiness = api.readiness.clone();
                 let shelf = web::Data::new(Shelf::new(Arc::new(NoNumbers), Duration::from_secs(600)));
                 let server = HttpServer::new(move || {
