@@ -28,6 +28,7 @@ import frozen
 import fuzz
 import hostile
 import http_rules
+import metrics
 import openapi
 import output
 import pairs
@@ -93,13 +94,14 @@ LINES = {
     "pull_guard": pull_guard.pull_guard,
     "pull_many": pull_many.pull_many,
     "http_rules": http_rules.http_rules,
+    "metrics": metrics.metrics,
     "openapi": openapi.openapi,
     "check_and_test": control.check_and_test,
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
 SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "half_open", "mutated", "chaos_checker", "failover_checker",
          "failover", "fuzz", "doors", "refusals", "frozen", "token_reset", "srt_hostile", "whip",
-         "pull_checker", "pull_sources", "pull_rotation", "pull_timers", "pull_guard", "pull_many", "http_rules", "openapi"]
+         "pull_checker", "pull_sources", "pull_rotation", "pull_timers", "pull_guard", "pull_many", "http_rules", "metrics", "openapi"]
 
 
 def run(name, short, on):
