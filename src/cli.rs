@@ -163,7 +163,14 @@ fn serve(file: Option<PathBuf>) -> ExitCode {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    telemetry::start(&config.log);
+    // Outlives the server: it sends the last spans.
+    let _traces = match telemetry::start(&config.log, &config.telemetry) {
+        Ok(traces) => traces,
+        Err(error) => {
+            eprintln!("weir: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     outcome(server::serve(config, vec![]))
 }
 

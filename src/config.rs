@@ -62,6 +62,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// Measurements for monitoring.
     pub metrics: Metrics,
+    /// Traces.
+    pub telemetry: Telemetry,
     /// Diagnostics.
     pub log: Log,
     /// Ladders that streams choose from.
@@ -165,6 +167,15 @@ pub struct Metrics {
     pub listen: Listen,
 }
 
+/// `[telemetry]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// A collector that takes OTLP over HTTP, e.g. `http://127.0.0.1:4318`; without one no spans are made.
+    #[serde(with = "value::optional_text")]
+    pub otlp_endpoint: Option<String>,
+}
+
 /// Form of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -220,6 +231,7 @@ impl Default for Config {
             worker: Worker::default(),
             webhooks: Webhooks::default(),
             metrics: Metrics::default(),
+            telemetry: Telemetry::default(),
             log: Log::default(),
             quality_sets: quality::default_sets(),
         }

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 fn serve(config: &str) -> ExitCode {
     let config = weir::config::load(Some(config.as_ref())).unwrap();
-    weir::telemetry::start(&config.log);
+    let _traces = weir::telemetry::start(&config.log, &config.telemetry).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     let serve: ServeFactory = Arc::new(|_, _| Box::pin(async { panic!("broken accept loop") }));
     let door = Door { actor: "RtmpListener", name: "broken".into(), runtime: runtime.handle().clone(), serve };

@@ -75,6 +75,9 @@ pub mod token;
 #[cfg(test)]
 extern crate self as weir_actors;
 
+/// Target of the spans that are sent as traces where a collector is named. They stand in no log.
+pub const SPANS: &str = "spans";
+
 pub use config::{Outside, Restarts, TreeConfig};
 pub use listener::{Door, Serve, ServeFactory};
 pub use pull::Puller;

@@ -36,6 +36,7 @@ impl Config {
         check.url("rtmp.public_url", self.rtmp.public_url.as_deref(), &["rtmp"]);
         check.url("rtmps.public_url", self.rtmps.public_url.as_deref(), &["rtmps"]);
         check.url("srt.public_url", self.srt.public_url.as_deref(), &["srt"]);
+        check.url("telemetry.otlp_endpoint", self.telemetry.otlp_endpoint.as_deref(), &["http", "https"]);
         check.url("whip.public_url", self.whip.public_url.as_deref(), &["http", "https"]);
         for (door, tls) in [("https", &self.https), ("rtmps", &self.rtmps)] {
             check.tls(door, tls);

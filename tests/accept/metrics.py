@@ -1,10 +1,12 @@
 """The line about monitoring: real encoders push, the page is scraped, and Prometheus's own tool checks it, the alert rules and the dashboard."""
 
 import contextlib
+import http.server
 import json
 import re
 import subprocess
 import tempfile
+import threading
 import time
 
 import door_encoders
@@ -23,6 +25,38 @@ ADRIFT = 0.1  # by which a rate may differ from the encoder's
 ELSEWHERE = {"weir_webhook_backlog", "weir_ingest_keyframe_requests_total"}
 NAME = re.compile(r"\b(?:weir|process)_[a-z0-9_]+\b")
 SAMPLE = re.compile(r"^([a-z_0-9]+)(\{.*\})? (\S+)$")
+
+
+class Collector(http.server.ThreadingHTTPServer):
+    """Takes what an OpenTelemetry collector is sent, and keeps it as it is."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        self.bodies = []
+        super().__init__(("127.0.0.1", 0), Request)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def said(self):
+        return b"".join(self.bodies)
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class Request(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v1/traces":
+            self.server.bodies.append(body)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
 
 
 class Page:
@@ -151,6 +185,15 @@ def watch(weir, stream, srt_stream):
     ]
 
 
+def traces(collector, secrets):
+    """What the collector was sent. Spans come in batches, 5 s apart."""
+    wanted = [b"publish", b"granted", b"not_authorized", b"start", b"POST", b"/streaming/streams"]
+    with contextlib.suppress(Failed):
+        wait_until("spans at the collector", 20, lambda: all(word in collector.said() for word in wanted))
+    said = collector.said()
+    return [empty("spans that never came", [word.decode() for word in wanted if word not in said]), empty("secrets, names and addresses in traces", [secret for secret in secrets if secret.encode() in said])]
+
+
 def source():
     return Source("metrics", 640, 360, "30", 12, kbps=1200, gop=1)
 
@@ -170,11 +213,12 @@ def access(weir):
 
 
 def metrics(short):
-    """Measurements beside what encoders send; promtool on page, rules, tests and queries; names in documents; secrets"""
+    """Measurements beside what encoders send; promtool on page, rules, tests and queries; names in documents; secrets; traces"""
     port, = free_ports(1)
     source().make()
-    more = f'[metrics]\nlisten = "127.0.0.1:{port}"\n[pull]\nallow = ["127.0.0.0/8"]\n'
     with contextlib.ExitStack() as held:
+        collector = held.enter_context(Collector())
+        more = f'[metrics]\nlisten = "127.0.0.1:{port}"\n[pull]\nallow = ["127.0.0.0/8"]\n[telemetry]\notlp_endpoint = "{collector.url}"\n'
         weir = held.enter_context(Weir("metrics", more, doors=("srt", "https")))
         weir.metrics_port = port
         stream, other = (weir.create_stream("360p", name="name-that-is-secret") for _ in range(2))
@@ -196,6 +240,7 @@ def metrics(short):
             empty("complaints of promtool about the page", promtool("check", "metrics", input=full.text)),
             empty("secrets, names and addresses on the page", [secret for secret in secrets if secret in full.text]),
             *documents(page),
+            *traces(collector, secrets),
         ]
         encoders.close()
         for gone in (stream, other):

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tracing::Span;
+use tracing::field::Empty;
 use weir_media::id::StreamId;
 use weir_policy::admission::Refusal;
 
 use super::{Root, Supervisor};
+use crate::SPANS;
 use crate::clock;
 use crate::ingest::{Grant, Publish};
 use crate::refusals::Applicant;
@@ -80,16 +83,24 @@ impl Handler<Publish> for Root {
     fn handle(&mut self, publish: Publish, ctx: &mut Self::Context) -> Self::Result {
         fault!("Root: Publish");
         let applicant = Applicant::from(&publish);
+        let span = span(&applicant);
         let first = PublishAgain { publish, until: clock::now() + SUPERVISOR_WITHIN, ended: 0 };
         let answer = self.admission(first, ctx);
         Box::pin(answer.into_actor(self).map(move |answer, this, _| {
             fault!("Root: Publish answered");
+            span.record("outcome", answer.as_ref().map_or_else(Refusal::rule, |_| "granted"));
             if let Err(refusal) = &answer {
                 this.shared.admission.record(&applicant, refusal);
             }
             answer
         }))
     }
+}
+
+/// Lasts until the answer.
+fn span(Applicant { stream, slot, protocol, .. }: &Applicant) -> Span {
+    let (stream, protocol) = (stream.map(|id| id.0), protocol.as_str());
+    tracing::info_span!(target: SPANS, "publish", stream, slot = slot.as_str(), protocol, outcome = Empty)
 }
 
 impl Handler<PublishAgain> for Root {

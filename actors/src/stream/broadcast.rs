@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::{Addr, Handler, Message};
+use tracing::Span;
 use weir_media::failover::HandOver;
 use weir_media::id::{SessionId, Slot};
 use weir_media::pipeline::BroadcastSpec;
@@ -10,6 +11,7 @@ use weir_policy::failover::InputState;
 
 use super::StreamSupervisor;
 use super::session::Session;
+use crate::SPANS;
 use crate::event::EventKind;
 use crate::journal::{JournalEvent, WorkerState};
 use crate::pipeline::{Finish, InputLive, OpenInput, PipelineActor, PutOnAir};
@@ -33,6 +35,20 @@ pub(super) struct PipelineRef {
     pub input_live: bool,
     /// Its broadcast has begun: media came.
     pub begun: bool,
+    /// From the first video on, until its playlists play.
+    pub starting: Starting,
+}
+
+/// The span of a pipeline's start.
+#[derive(Default)]
+pub(super) enum Starting {
+    /// Nobody sends yet.
+    #[default]
+    Idle,
+    /// Ends when it is dropped.
+    Runs { _span: Span },
+    /// Its playlists play, or did.
+    Over,
 }
 
 impl StreamSupervisor {
@@ -61,6 +77,7 @@ impl StreamSupervisor {
             shown: None,
             input_live: false,
             begun: self.broadcasting,
+            starting: Starting::default(),
         });
         self.open_sessions().for_each(|session| self.open_input(session));
         for slot in [Slot::Primary, Slot::Backup] {
@@ -70,6 +87,13 @@ impl StreamSupervisor {
         }
         self.tell_arrival();
         self.put_on_air(HandOver::WhenOut);
+    }
+
+    /// Video comes for the pipeline.
+    pub(super) fn starting(&mut self) {
+        if let Some(PipelineRef { starting: starting @ Starting::Idle, .. }) = &mut self.pipeline {
+            *starting = Starting::Runs { _span: tracing::info_span!(target: SPANS, "start", stream = self.id.0) };
+        }
     }
 
     /// Those that are not told to go.

@@ -25,6 +25,7 @@ impl StreamSupervisor {
                 // Silent when the last broadcast ended, it sends again.
                 if self.is_sent_to() && !self.retiring {
                     self.ensure_pipeline();
+                    self.starting();
                 }
             }
             Action::Live(slot) => self.live(slot, Ok(())),

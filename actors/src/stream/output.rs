@@ -8,6 +8,7 @@ use weir_media::protocol::Report as WorkerReport;
 use weir_policy::failover::Fact;
 
 use super::StreamSupervisor;
+use super::broadcast::Starting;
 use crate::clock;
 use crate::event::EventKind;
 use crate::ingest::CloseReason;
@@ -25,6 +26,9 @@ impl StreamSupervisor {
             }
             PipelineFact::Transcoding(transcoding) => {
                 pipeline.transcoding = transcoding;
+                if transcoding {
+                    pipeline.starting = Starting::Over;
+                }
                 self.set_transcoding(transcoding);
             }
             PipelineFact::Input { session, edge: InputEdge::Decoding(decoding) } => {
