@@ -58,6 +58,7 @@ pub mod ingest;
 pub mod journal;
 mod ledger;
 pub mod listener;
+pub mod network;
 mod pipeline;
 pub mod probe;
 mod pull;

@@ -13,8 +13,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use weir_actors::ingest::pull::network::Network;
 use weir_actors::ingest::pull::{Outlet, PullError, fetch};
+use weir_actors::network::Network;
 use weir_media::pull::PullUri;
 
 /// Answers every request in the same way, by TLS or without.

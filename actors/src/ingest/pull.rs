@@ -7,11 +7,10 @@
 //!
 //! [`fetch`] connects to a source and hands on what it delivers until that ends. It knows neither slots nor sessions: those begin, in
 //! [`session`], with the first picture that can be decoded. Everything it connects to, redirects and what playlists name among them, goes
-//! through [`network`], which permits no address that only this machine or its network reaches, unless the operator does.
+//! through [`crate::network`], which permits no address that only this machine or its network reaches, unless the operator does.
 
 pub mod hls;
 pub mod http;
-pub mod network;
 pub mod rtmp;
 pub mod rtsp;
 pub mod session;
@@ -24,8 +23,8 @@ use tokio::sync::mpsc;
 use weir_media::feed::FeedItem;
 use weir_media::pull::{PullUri, Scheme};
 
-use self::network::{Network, NetworkError};
 use super::TransportStats;
+use crate::network::{Network, NetworkError};
 
 /// Items that may wait between a fetch and its session; then the fetch waits, and with it the source or its buffers.
 const WAITING: usize = 64;

@@ -23,10 +23,10 @@ use weir_media::ts::{Demuxer, TsError};
 
 use self::client::{Client, Response};
 use self::playout::Playout;
-use super::network::Network;
 use super::{Fetched, Outlet, PullError, hls};
 use crate::clock;
 use crate::ingest::TransportStats;
+use crate::network::Network;
 
 /// Bytes that tell a playlist, a mark of byte order in front.
 const MARK: usize = 10;

@@ -14,10 +14,10 @@ use weir_media::pull::{PullUri, Scheme};
 use weir_media::rtmp::media::{Given, Media, MediaReader};
 use weir_media::rtmp::player::{Event, PlayRequest, Player};
 
-use super::network::Network;
 use super::{CONNECT_WITHIN, Fetched, Outlet, PullError};
 use crate::clock;
 use crate::ingest::rtmp::transfer::{read_media, send};
+use crate::network::Network;
 
 /// For the server to take what we say.
 const WRITE_WITHIN: Duration = Duration::from_secs(5);

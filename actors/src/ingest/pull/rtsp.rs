@@ -46,10 +46,10 @@ use self::gate::{Gate, Passage};
 use self::offer::Offer;
 use self::opening::Arrival;
 use self::tracks::Tracks;
-use super::network::Network;
 use super::{CONNECT_WITHIN, Fetched, Outlet, PullError};
 use crate::clock;
 use crate::ingest::TransportStats;
+use crate::network::Network;
 
 /// Between two states of the connection, at least.
 const TELL_EVERY: Duration = Duration::from_secs(1);

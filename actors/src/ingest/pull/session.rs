@@ -15,11 +15,11 @@ use weir_media::codec::{AudioConfig, TrackConfig, VideoConfig};
 use weir_media::feed::FeedItem;
 use weir_media::pull::{PullUri, Scheme};
 
-use super::network::Network;
 use super::{CONNECT_WITHIN, Fetched, Outlet, PullError};
 use crate::clock;
 use crate::ingest::intake::{Intake, Patience};
 use crate::ingest::{CloseReason, Grant};
+use crate::network::Network;
 
 /// Silence of a source that has answered, after which it makes way; an SRT source's latency comes on top.
 const SILENT: Duration = Duration::from_secs(3);

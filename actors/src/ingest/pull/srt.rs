@@ -9,12 +9,12 @@ use secrecy::SecretString;
 use tokio::time::{sleep_until, timeout};
 use weir_media::pull::{MAX_LATENCY, PullUri, SrtParameters};
 
-use super::network::{Network, NetworkError, TRIES};
 use super::{CONNECT_WITHIN, Fetched, Outlet, PullError};
 use crate::clock;
 use crate::ingest::srt::SrtLimits;
 use crate::ingest::srt::libsrt::{ANSWER_WITHIN, Call, CallError, Connection, Options, call};
 use crate::ingest::srt::reception::{Over, Reception, STRETCH};
+use crate::network::{Network, NetworkError, TRIES};
 
 /// Fetches a source.
 pub async fn fetch(source: &PullUri, network: &Network, outlet: &Outlet) -> Result<Infallible, PullError> {

@@ -1,99 +1,30 @@
 //! Requests of one pull: each address is checked before it is connected to, and everything that is answered is bounded.
 //!
 //! A playlist names further addresses and a server redirects, so that whoever runs a source could make this one ask for what only this
-//! machine reaches. Therefore each address that is asked for, redirects among them, has the scheme `http` or `https`, and its host is
-//! resolved by [`Network`]: reqwest connects to exactly the addresses that its resolver returns. A literal address, which no resolver is
-//! asked about, is checked before the request. There are no proxies, no cookies, and no redirects but those that are followed here.
+//! machine reaches. Therefore each address that is asked for, redirects among them, has the scheme `http` or `https` and goes through
+//! [`Guarded`]. There are no redirects but those that are followed here.
 //!
 //! Credentials of the source's URL go to its own origin only. Errors name hosts and statuses, never paths or queries.
 
-use std::error::Error;
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, LOCATION, RANGE};
-use reqwest::{StatusCode, redirect, retry};
+use reqwest::{Method, StatusCode};
 use tokio::time::timeout;
-use url::{Host, Origin, Url};
+use url::{Origin, Url};
 use weir_media::hls::playlist::Range;
 use weir_media::pull::PullUri;
 
-use super::super::network::{Network, NetworkError};
 use super::super::{CONNECT_WITHIN, Fetched, Outlet, PullError};
+use crate::network::Network;
+pub use crate::network::http::HttpError;
+use crate::network::http::{Guarded, failed, host};
 
 /// Redirects that are followed for one request.
 const MOST_REDIRECTS: usize = 3;
-/// For one host to take a connection.
-const ONE_CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// Of a name's addresses so many are tried.
-const TRIES: usize = 4;
 /// Longest that a body pauses.
 const IDLE: Duration = Duration::from_secs(10);
-/// Connections to a host that are kept for the next request: one for each playlist and its segments.
-const KEPT: usize = 2;
-
-/// Why nothing is answered.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    /// It cannot be connected to, or must not be.
-    #[error(transparent)]
-    Network(NetworkError),
-    /// Another scheme than `http` and `https`, or from the latter to the former.
-    #[error("{0}")]
-    Address(String),
-    /// No answer in time.
-    #[error("{host} does not answer within {within:?}")]
-    Timeout {
-        /// Who.
-        host: String,
-        /// How long it had.
-        within: Duration,
-    },
-    /// Another answer than wanted.
-    #[error("{host} answers {status}")]
-    Status {
-        /// Who.
-        host: String,
-        /// What.
-        status: StatusCode,
-    },
-    /// Redirects without an end or an aim.
-    #[error("{0} redirects to nowhere")]
-    Redirect(String),
-    /// More than is taken.
-    #[error("{host} sends more than {most} bytes where less is wanted")]
-    TooLarge {
-        /// Who.
-        host: String,
-        /// What would have been taken.
-        most: u64,
-    },
-    /// No address of its takes a connection, or there is no TLS with it.
-    #[error("no connection to {host}: {why}")]
-    Connect {
-        /// Who.
-        host: String,
-        /// Why.
-        why: String,
-    },
-    /// The connection broke.
-    #[error("{host}: {why}")]
-    Lost {
-        /// With whom.
-        host: String,
-        /// How.
-        why: String,
-    },
-}
-
-impl HttpError {
-    /// Asking again, or for something else of the same source, is not wanted either.
-    pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Network(NetworkError::Forbidden { .. }) | Self::Address(_))
-    }
-}
 
 impl From<HttpError> for PullError {
     fn from(error: HttpError) -> Self {
@@ -101,7 +32,7 @@ impl From<HttpError> for PullError {
             HttpError::Network(error) => Self::Network(error),
             HttpError::Timeout { within, .. } => Self::Timeout(within),
             HttpError::Lost { .. } => Self::Lost(error.to_string()),
-            HttpError::TooLarge { .. } => Self::Unacceptable(error.to_string()),
+            HttpError::TooLarge { .. } | HttpError::Setup(_) => Self::Unacceptable(error.to_string()),
             HttpError::Address(_) | HttpError::Connect { .. } | HttpError::Status { .. } | HttpError::Redirect(_) => {
                 Self::Refused(error.to_string())
             }
@@ -111,44 +42,16 @@ impl From<HttpError> for PullError {
 
 /// Asks for what belongs to one source. Connections are kept for the next request.
 pub struct Client {
-    http: reqwest::Client,
-    network: Network,
+    http: Guarded,
     /// The source, which may hold credentials.
     source: Url,
     origin: Origin,
 }
 
-/// Resolves as [`Network`] does.
-struct Checked(Network);
-
-impl Resolve for Checked {
-    fn resolve(&self, name: Name) -> Resolving {
-        let network = self.0.clone();
-        Box::pin(async move {
-            // Port 0 stands for the URL's own.
-            let addresses = network.resolve(name.as_str(), 0).await?;
-            Ok(Box::new(addresses.into_iter().take(TRIES)) as Addrs)
-        })
-    }
-}
-
 impl Client {
     /// A client for a source.
     pub fn new(source: &PullUri, network: &Network) -> Result<Self, PullError> {
-        let http = reqwest::Client::builder()
-            .dns_resolver(Checked(network.clone()))
-            .tls_backend_preconfigured((**network.tls()).clone())
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .no_proxy()
-            .http1_only()
-            .connect_timeout(ONE_CONNECT_WITHIN)
-            .pool_max_idle_per_host(KEPT)
-            .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let http = http.map_err(|error| PullError::Unacceptable(format!("no HTTP client: {}", cause(&error))))?;
-        Ok(Self { http, network: network.clone(), source: source.url().clone(), origin: source.url().origin() })
+        Ok(Self { http: Guarded::new(network)?, source: source.url().clone(), origin: source.url().origin() })
     }
 
     /// Asks for a resource or a part of it, following redirects. The head of the answer has to be there within [`CONNECT_WITHIN`].
@@ -177,15 +80,12 @@ impl Client {
 
     /// One request.
     async fn ask(&self, url: &Url, range: Option<Range>) -> Result<reqwest::Response, HttpError> {
-        if let Some(Host::Ipv4(_) | Host::Ipv6(_)) = url.host() {
-            let port = url.port_or_known_default().unwrap_or(0);
-            self.network.resolve(&host(url), port).await.map_err(HttpError::Network)?;
-        }
-        let mut request = self.http.get(self.with_credentials(url)).header(ACCEPT_ENCODING, "identity");
+        let mut request =
+            self.http.request(Method::GET, self.with_credentials(url)).header(ACCEPT_ENCODING, "identity");
         if let Some(range) = range {
             request = request.header(RANGE, format!("bytes={}-{}", range.offset, range.end() - 1));
         }
-        request.send().await.map_err(|error| failed(host(url), &error))
+        self.http.send(request).await
     }
 
     /// A URL as reqwest is given it, which makes a header of credentials.
@@ -320,41 +220,6 @@ fn bare(url: &Url) -> Url {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url
-}
-
-fn host(url: &Url) -> String {
-    url.host_str().unwrap_or_default().to_owned()
-}
-
-/// What a failed request comes to. What reqwest itself says of it has the URL.
-fn failed(host: String, error: &reqwest::Error) -> HttpError {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        match inner.downcast_ref::<NetworkError>() {
-            Some(NetworkError::Forbidden { host }) => {
-                return HttpError::Network(NetworkError::Forbidden { host: host.clone() });
-            }
-            Some(NetworkError::Resolve { host, source }) => {
-                let source = io::Error::new(source.kind(), source.to_string());
-                return HttpError::Network(NetworkError::Resolve { host: host.clone(), source });
-            }
-            _ => source = inner.source(),
-        }
-    }
-    if error.is_timeout() {
-        return HttpError::Timeout { host, within: ONE_CONNECT_WITHIN };
-    }
-    let why = cause(error);
-    if error.is_connect() { HttpError::Connect { host, why } } else { HttpError::Lost { host, why } }
-}
-
-/// The innermost cause, which knows no URL.
-fn cause(error: &reqwest::Error) -> String {
-    let mut innermost: Option<&dyn Error> = error.source();
-    while let Some(inner) = innermost.and_then(Error::source) {
-        innermost = Some(inner);
-    }
-    innermost.map_or("no answer".to_owned(), ToString::to_string)
 }
 
 #[cfg(test)]

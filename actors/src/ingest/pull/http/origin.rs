@@ -12,8 +12,8 @@ use weir_media::access_unit::{AccessUnit, Track};
 use weir_media::feed::FeedItem;
 use weir_media::pull::PullUri;
 
-use super::super::network::Network;
 use super::super::{Fetched, Outlet, PullError, fetch};
+use crate::network::Network;
 
 /// Longer than anything here takes on a busy machine; a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -12,8 +12,8 @@ use weir_media::codec::TrackConfig;
 use weir_media::feed::FeedItem;
 
 use super::*;
-use crate::ingest::pull::network::NetworkError;
-use crate::ingest::pull::network::tests::{Stub, local};
+use crate::network::NetworkError;
+use crate::network::tests::{Stub, local};
 
 const SDP: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
     m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:video\r\n\

@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::ingest::TransportStats;
-use crate::ingest::pull::network::Resolve;
-use crate::ingest::pull::network::tests::local;
 use crate::ingest::srt::libsrt::{Listener, MAX_PAYLOAD, Verdict};
+use crate::network::Resolve;
+use crate::network::tests::local;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PASSPHRASE: &str = "correct-horse-battery";

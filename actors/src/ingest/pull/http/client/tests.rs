@@ -3,9 +3,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use super::super::super::network::tests::Stub;
 use super::super::origin::{Answer, Origin, PATIENCE, local};
 use super::*;
+use crate::network::tests::Stub;
 
 fn client(url: &str, network: &Network) -> Client {
     Client::new(&PullUri::parse(url).unwrap(), network).unwrap()

@@ -1,4 +1,7 @@
-//! The way out: names to addresses, addresses checked, and connected to by the very address that was checked.
+//! The way out, of pulling and of webhooks: names to addresses, addresses checked, and connected to by the very address that was checked.
+
+pub mod http;
+pub mod post;
 
 use std::fmt;
 use std::io;
@@ -22,7 +25,7 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(3);
 /// For one address to take the connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// Of a name's addresses so many are tried.
-pub(super) const TRIES: usize = 4;
+pub(crate) const TRIES: usize = 4;
 
 /// Why nothing is connected.
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +39,12 @@ pub enum NetworkError {
         source: io::Error,
     },
     /// The name has only addresses that must not be connected to.
-    #[error("{host} has no address that may be pulled from; private networks have to be in pull.allow")]
+    #[error("{host} has no address that may be connected to; private networks have to be in {key}")]
     Forbidden {
         /// The name or address.
         host: String,
+        /// The setting that would permit it.
+        key: &'static str,
     },
     /// No address takes the connection.
     #[error("{address} does not take the connection: {source}")]
@@ -79,13 +84,19 @@ impl Resolve for System {
 pub struct Network {
     resolver: Arc<dyn Resolve>,
     allowed: Arc<[Cidr]>,
+    key: &'static str,
     tls: Arc<ClientConfig>,
 }
 
 impl Network {
-    /// Public addresses, and those of the networks that the operator allows; certificates are trusted as the system does.
+    /// Public addresses, and those of the networks that the operator allows by `pull.allow`; certificates are trusted as the system does.
     pub fn new(allowed: Vec<Cidr>) -> Result<Self, rustls::Error> {
         Self::with_resolver(allowed, Arc::new(System))
+    }
+
+    /// The same of another setting, which errors name.
+    pub fn allowed_by(self, key: &'static str) -> Self {
+        Self { key, ..self }
     }
 
     /// The same with another resolver.
@@ -94,7 +105,7 @@ impl Network {
             .with_safe_default_protocol_versions()?
             .with_platform_verifier()?
             .with_no_client_auth();
-        Ok(Self { resolver, allowed: allowed.into(), tls: Arc::new(tls) })
+        Ok(Self { resolver, allowed: allowed.into(), key: "pull.allow", tls: Arc::new(tls) })
     }
 
     /// How TLS is spoken.
@@ -115,7 +126,7 @@ impl Network {
             },
         };
         found.retain(|address| permitted(address.ip(), &self.allowed));
-        if found.is_empty() { Err(NetworkError::Forbidden { host: host.to_owned() }) } else { Ok(found) }
+        if found.is_empty() { Err(self.forbidden(host)) } else { Ok(found) }
     }
 
     /// A TCP connection to a host.
@@ -135,7 +146,11 @@ impl Network {
                 Err(source) => last = Some(NetworkError::Connect { address, source }),
             }
         }
-        Err(last.unwrap_or(NetworkError::Forbidden { host: host.to_owned() }))
+        Err(last.unwrap_or_else(|| self.forbidden(host)))
+    }
+
+    fn forbidden(&self, host: &str) -> NetworkError {
+        NetworkError::Forbidden { host: host.to_owned(), key: self.key }
     }
 
     /// The same with TLS on it.
