@@ -9,7 +9,8 @@
 //! | [`wrong_tokens`] | who tries wrong tokens so often that he is not answered |
 //! | [`rate_limit`] | how often one publisher may connect |
 //! | [`party`] | who counts as one stranger |
-//! | [`network`] | which addresses may be pulled from |
+//! | [`network`] | which addresses may be connected to on somebody's word |
+//! | [`delivery`] | which webhook message is sent next, and when one that was refused is sent again |
 //! | [`rotation`] | which of its sources a stream pulls from, and when it gives up |
 //! | [`failover`] | which slot is live, which one is on air, when a broadcast begins and ends |
 //! | [`restart`], [`backoff`] | when a child that ended is started again |
@@ -18,6 +19,7 @@
 
 pub mod admission;
 pub mod backoff;
+pub mod delivery;
 pub mod failover;
 pub mod hang;
 pub mod network;
