@@ -21,8 +21,8 @@ usage: weir serve        [--config FILE]   run the server until SIGTERM
        weir doctor       [--config FILE]   tell whether this machine can run the server
        weir self-signed  --host NAME … --out DIR
                                            make cert.pem and key.pem there, for trials of RTMPS and HTTPS
-       weir reset-secrets [--config FILE]  for a lost data.token_key: new push tokens for all streams, no passphrases, no pull URIs;
-                                           only while the server is stopped
+       weir reset-secrets [--config FILE]  for a lost data.token_key: new push tokens for all streams, no passphrases, no pull URIs,
+                                           no webhooks of the API; only while the server is stopped
        weir --version | --help
 
 Without --config, the defaults and the environment (WEIR__SECTION__KEY) hold.";

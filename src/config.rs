@@ -144,6 +144,8 @@ pub struct Worker {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhooks {
+    /// Private networks that may be told.
+    pub allow: Vec<Network>,
     /// Who is told.
     pub endpoints: Vec<Endpoint>,
 }
@@ -154,7 +156,7 @@ pub struct Webhooks {
 pub struct Endpoint {
     /// Where to, `https://…`.
     pub url: String,
-    /// What its messages are signed with.
+    /// What its messages are signed with: `whsec_` and the base64 of 24 to 64 bytes.
     #[serde(default, with = "value::optional_secret")]
     pub secret: Option<Secret>,
 }
@@ -280,6 +282,14 @@ impl Default for Worker {
     }
 }
 
+impl Webhooks {
+    /// Each endpoint's address and secret. One without a secret is a fault that [`Config::validate`] tells.
+    pub fn configured(&self) -> Vec<(Secret, Secret)> {
+        let endpoint = |endpoint: &Endpoint| Some((Secret::new(endpoint.url.clone()), endpoint.secret.clone()?));
+        self.endpoints.iter().filter_map(endpoint).collect()
+    }
+}
+
 impl Config {
     /// The open doors that speak TLS, by the section of their keys, with their files.
     pub fn tls_doors(&self) -> impl Iterator<Item = (&'static str, Files)> {
@@ -290,10 +300,6 @@ impl Config {
 
     /// Doors and features that are switched on here but not built yet, each as a sentence for the log.
     pub fn not_built(&self) -> Vec<String> {
-        let mut said = Vec::new();
-        if !self.webhooks.endpoints.is_empty() {
-            said.push("webhooks.endpoints: webhooks are not built yet; events are kept in the store".into());
-        }
-        said
+        Vec::new()
     }
 }

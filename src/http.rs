@@ -195,7 +195,24 @@ fn operations() -> impl HttpServiceFactory {
         .service(resource("/streams/{id}/refusals", "GET").route(web::get().to(ops::refusals::of_stream)))
         .service(resource("/streams/{id}/journal", "GET").route(web::get().to(ops::journal::journal)))
         .service(resource("/streams/{id}/reset_push_token", "POST").route(web::post().to(ops::reset_push_token)))
+        .configure(webhooks)
         .default_service(web::to(nothing_here))
+}
+
+fn webhooks(config: &mut ServiceConfig) {
+    use ops::webhooks::{create, delete, deliveries, get, list, patch, replay, rotate_secret, test};
+    config
+        .service(resource("/webhooks", "GET, POST").route(web::get().to(list)).route(web::post().to(create)))
+        .service(
+            resource("/webhooks/{id}", "GET, PATCH, DELETE")
+                .route(web::get().to(get))
+                .route(web::patch().to(patch))
+                .route(web::delete().to(delete)),
+        )
+        .service(resource("/webhooks/{id}/rotate_secret", "POST").route(web::post().to(rotate_secret)))
+        .service(resource("/webhooks/{id}/replay", "POST").route(web::post().to(replay)))
+        .service(resource("/webhooks/{id}/test", "POST").route(web::post().to(test)))
+        .service(resource("/webhooks/{id}/deliveries", "GET").route(web::get().to(deliveries)));
 }
 
 /// A resource that answers all but its own methods with 405.

@@ -13,6 +13,8 @@ pub mod server;
 pub mod shelf;
 pub mod store;
 pub mod telemetry;
+mod timestamp;
 pub mod tls;
 pub mod tree;
+pub mod webhooks;
 pub mod worker;

@@ -21,6 +21,7 @@ use weir_actors::ingest::rtmp::{self, RtmpDoor, RtmpLimits};
 use weir_actors::ingest::srt;
 use weir_actors::ingest::whip::{Whip, WhipSettings};
 use weir_actors::network::Network;
+use weir_actors::network::http::HttpError;
 use weir_actors::status::StatusBoard;
 use weir_actors::supervise::ExitReason;
 use weir_actors::{Door, Outside, Puller, TreeConfig};
@@ -32,6 +33,7 @@ use crate::api_key::{self, ApiKey, ApiKeyError};
 use crate::config::{self, Config, Listen};
 use crate::control;
 use crate::descriptors;
+use crate::http::urls::Urls;
 use crate::http::{self, Api};
 use crate::metrics::{Metrics, MetricsError, Sources};
 use crate::pull::{self, GiveUps};
@@ -42,6 +44,7 @@ use crate::store::{Store, StoreError};
 use crate::tls;
 use crate::tls::files::PairError;
 use crate::tls::watch::Watch;
+use crate::webhooks::Webhooks;
 
 /// How long an ended broadcast's playlists answer 200 (architecture, timeline laws).
 const ENDED_RETENTION: Duration = Duration::from_secs(600);
@@ -55,6 +58,8 @@ const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
 const HTTP_DRAIN: u64 = 3;
 /// Longest wait for the last events and numbers to be written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+/// Longest wait for the last webhooks to be delivered; those that are not are delivered by the next start.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(2);
 /// Longest wait for libsrt's threads to end, which must not outlive the process's own end.
 const SRT_ENDED_WITHIN: Duration = Duration::from_secs(3);
 /// Largest address backlog a door keeps.
@@ -84,6 +89,9 @@ pub enum ServeError {
     /// TLS cannot be set up on this machine.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// Webhooks cannot be sent from this machine.
+    #[error("webhooks: {0}")]
+    Webhooks(#[from] HttpError),
     /// The database cannot be used.
     #[error("data.dir: {0}")]
     Store(#[from] StoreError),
@@ -159,7 +167,11 @@ pub async fn run(
     let (board, admission) = (StatusBoard::default(), AdmissionBoard::new(store.digest_key()));
     let srt_port = bind_srt(config.srt.listen, &admission)?;
 
-    let (outbox, outbox_written) = Outbox::open(store.clone());
+    let urls = Urls::for_nobody(&config);
+    let push_uri = move |stream, slot, protocol| urls.push_shown(stream, slot, protocol);
+    let (outbox, outbox_written) = Outbox::open(store.clone(), Box::new(push_uri));
+    let webhooks = webhooks(&config, &store, &outbox, media.clone())?;
+    webhooks.start(&config.webhooks.configured()).await?;
     let (keeper, numbers_written) = NumberKeeper::open(store.clone());
     let shelf = Arc::new(Shelf::new(Arc::new(keeper), ENDED_RETENTION).lingering(config.failover.linger));
     for stream in store.streams().await? {
@@ -197,7 +209,10 @@ pub async fn run(
             .filter_map(|(door, pair)| Some((door, pair.as_ref()?.certificate())))
             .collect(),
         media: Some(media.clone()),
-        webhooks: None,
+        webhooks: Some({
+            let webhooks = webhooks.clone();
+            Arc::new(move || webhooks.backlog())
+        }),
     })?;
     let tree = Arc::new(root.clone());
     let api = Api::new(config.clone(), key.secret().clone(), store.clone(), board, tree, heartbeat, metrics);
@@ -207,7 +222,7 @@ pub async fn run(
     let watches: Vec<_> = https_pair.into_iter().chain(rtmps_pair).map(|pair| media.spawn(pair.run())).collect();
     let exporter = metrics_socket.map(|socket| http::metrics::exporter(socket, api.clone())).transpose()?;
     let exporter = exporter.map(|server| (server.handle(), actix_rt::spawn(server)));
-    let (server, running) = listen(http_socket, https_socket, api, whip, shelf.clone(), media)?;
+    let (server, running) = listen(http_socket, https_socket, api, whip, webhooks.clone(), shelf.clone(), media)?;
     readiness.ready();
     announce(&config, &key);
 
@@ -239,6 +254,7 @@ pub async fn run(
     if tokio::time::timeout(WRITTEN_WITHIN, written).await.is_err() {
         tracing::error!("the last events could not be written");
     }
+    webhooks.finish(DELIVERED_WITHIN).await;
     store.close().await;
     dead.map_or(Ok(()), |reason| Err(ServeError::TreeGone(reason)))
 }
@@ -310,6 +326,11 @@ fn pair(door: &'static str, tls: &config::Tls) -> Result<Option<Watch>, ServeErr
     opened.transpose().map_err(|source| ServeError::Certificate { door, source })
 }
 
+fn webhooks(config: &Config, store: &Store, outbox: &Outbox, runtime: Handle) -> Result<Webhooks, ServeError> {
+    let network = Network::new(config.webhooks.allow.clone())?.allowed_by("webhooks.allow");
+    Ok(Webhooks::new(store.clone(), network, outbox.newest_message(), runtime)?)
+}
+
 fn whip_settings(config: &Config) -> WhipSettings {
     let public_ip = config.whip.public_ip.as_deref().and_then(|ip| ip.parse().ok());
     WhipSettings { udp_ports: config.whip.udp_ports, public_ip }
@@ -352,6 +373,7 @@ fn listen(
     secured: Option<(TcpListener, rustls::ServerConfig)>,
     api: Api,
     whip: Whip,
+    webhooks: Webhooks,
     shelf: Arc<Shelf>,
     media: Handle,
 ) -> Result<Running, ServeError> {
@@ -360,6 +382,7 @@ fn listen(
         App::new()
             .app_data(media.clone())
             .app_data(web::Data::new(whip.clone()))
+            .app_data(web::Data::new(webhooks.clone()))
             .configure(http::routes(api.clone(), shelf.clone()))
             .wrap(from_fn(http::guard_plain))
             .wrap(from_fn(http::trace))

@@ -1,14 +1,17 @@
-//! What must survive a restart: streams, settings, and the outbox of events, in one SQLite file.
+//! What must survive a restart: streams, settings, the outbox of events, webhooks and what they have delivered, in one SQLite file.
 //!
 //! Every write is on the disk when its method returns (`synchronous = FULL`). Writers take the database's write lock at the start
 //! of their transaction, so that a read-modify-write never loses another's change.
 
+pub mod delivery;
 pub mod failover;
+pub mod message;
 pub mod numbers;
 pub mod outbox;
 mod sealing;
 pub mod stream;
 mod vault;
+pub mod webhook;
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -27,6 +30,7 @@ pub(crate) use self::stream::hex;
 pub use self::stream::{Ids, Projection, RecordType, Stream, StreamFields};
 use self::vault::Vault;
 pub use self::vault::VaultError;
+pub use self::webhook::Webhook;
 use crate::config::Secret;
 
 /// Name of the database file in `data.dir`.
@@ -120,7 +124,7 @@ impl Store {
     }
 
     /// For when the key is lost: seals everything by a new one. Each stream gets a new push token, and loses its SRT passphrase and its
-    /// pull URI, which nobody can read any more. Tells how many streams there are. No server may run on the database meanwhile.
+    /// pull URI, which nobody can read any more; webhooks of the API are gone. Tells how many streams there are. No server may run on the database meanwhile.
     pub async fn reset_secrets(dir: &Path, key: Option<&Secret>) -> Result<u64, StoreError> {
         let (keeper, _) = keeper(dir).await?;
         let count = sealing::reset(&keeper, dir, key).await?;
@@ -131,6 +135,11 @@ impl Store {
     /// The key by which the tree digests what encoders offer as tokens.
     pub fn digest_key(&self) -> DigestKey {
         self.vault.digests().clone()
+    }
+
+    /// A name of this database, which no other has that is sealed by another key.
+    pub fn name(&self) -> &str {
+        self.vault.id()
     }
 
     /// Lets at most so many streams be switched on; 0 for no limit.

@@ -1,6 +1,6 @@
-//! Nothing that the server writes or shows holds a push token, a passphrase, a pull URI's password, the API key or the key of the tokens,
-//! but for the API's answers that are there to tell them. A full run at log level `debug`, once as text and once as JSON; then everything
-//! it left is searched.
+//! Nothing that the server writes or shows holds a push token, a passphrase, a pull URI's password, a webhook's secret or credentials, the
+//! API key or the key of the tokens, but for the API's answers that are there to tell them. A full run at log level `debug`, once as text and
+//! once as JSON; then everything it left is searched.
 
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -24,6 +24,7 @@ use support::server::{API_KEY, Encoder, Server, free_port, spawn_quietly};
 const PASSPHRASE: &str = "canary-passphrase";
 const WRONG_PASSPHRASE: &str = "canaryofferedpassphrase";
 const URI: &str = "canary-pull-password";
+const WEBHOOK: &str = "canary-webhook-password";
 /// What strangers offer as tokens.
 const OFFERED: &str = "canaryofferedtoken";
 
@@ -84,7 +85,17 @@ fn say(address: SocketAddr, bytes: &[u8]) {
 /// Every answer of `/ops` and of what needs no key.
 fn search_answers(server: &Server, canaries: &Canaries, id: &Value) {
     let of_stream = ["", "/journal?limit=500", "/refusals", "/failover"].map(|what| format!("/ops/streams/{id}{what}"));
-    let others = ["/ops/tree", "/ops/streams", "/ops/refusals", "/ops/process", "/openapi.json", "/healthz", "/readyz"];
+    let others = [
+        "/ops/tree",
+        "/ops/streams",
+        "/ops/refusals",
+        "/ops/process",
+        "/ops/webhooks",
+        "/ops/webhooks/1/deliveries",
+        "/openapi.json",
+        "/healthz",
+        "/readyz",
+    ];
     let pages = [format!("/cmaf/1_{id}/master.m3u8"), format!("/cmaf/1_{id}/index.mpd"), format!("/streams/1_{id}")];
     for path in of_stream.into_iter().chain(others.map(str::to_owned)).chain(pages) {
         let (_, mut body) = server.get(&path).expect("an answer");
@@ -107,7 +118,7 @@ fn live(format: &str) {
         .expect("weir runs");
     assert!(made.status.success(), "{made:?}");
     let more = format!(
-        "[log]\nlevel = \"debug\"\nformat = \"{format}\"\n\
+        "[log]\nlevel = \"debug\"\nformat = \"{format}\"\n[webhooks]\nallow = [\"127.0.0.0/8\"]\n\
          [rtmps]\nlisten = \"{rtmps}\"\ncert = \"{pair}/cert.pem\"\nkey = \"{pair}/key.pem\"\n",
         pair = pair.display()
     );
@@ -120,6 +131,12 @@ fn live(format: &str) {
     canaries.add(OFFERED, "what was offered as a token");
     let key = std::fs::read_to_string(server.data.join("store/token.key")).unwrap();
     canaries.add(key.trim(), "the key of the tokens");
+
+    // Nobody is there: each try is told.
+    let url = format!("http://user:{WEBHOOK}@{}/hook?key={WEBHOOK}", free_port());
+    let webhook = server.post("/ops/webhooks", &json!({"url": url}));
+    canaries.add(WEBHOOK, "a webhook's password");
+    canaries.add(webhook["secret"].as_str().unwrap(), "a webhook's secret");
 
     let stream = server.create_stream("360p");
     let (id, path) = (&stream["id"], format!("/streaming/streams/{}", stream["id"]));
@@ -199,6 +216,7 @@ fn live(format: &str) {
         "RTMP publisher admitted",
         "SRT publisher refused",
         "SRT publisher admitted",
+        "webhook not delivered",
         "DEBUG",
         "worker",
     ] {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use weir::config::{Config, Endpoint, Fault, Faults, Listen, load_from};
+use weir::config::{Config, Fault, Faults, Listen, load_from};
 use weir_media::failover::{FailoverSpec, Mode, Standby};
 use weir_media::ladder::Ladder;
 
@@ -265,10 +265,22 @@ fn a_workers_delay_stays_below_what_counts_as_hung() {
 #[test]
 fn what_is_not_built_says_so() {
     assert_eq!(Config::default().not_built(), Vec::<String>::new());
-    let mut config = Config::default();
-    config.webhooks.endpoints.push(Endpoint { url: "https://a.example".into(), secret: None });
-    let said = config.not_built();
-    assert!(said.iter().any(|line| line.starts_with("webhooks.endpoints")), "{said:?}");
+}
+
+#[test]
+fn a_webhook_wants_an_address_of_its_own_and_a_secret_that_can_be_signed_with() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let right = format!(r#"webhooks.endpoints = [{{ url = "https://a.example/hook", secret = "{secret}" }}]"#);
+    assert_eq!(load(&right).unwrap().webhooks.configured().len(), 1);
+    let wrong = format!(
+        r#"webhooks.endpoints = [{{ url = "https://a" }}, {{ url = "ftp://b", secret = "{secret}" }},
+            {{ url = "https://a", secret = "canary" }}]"#
+    );
+    let Faults(all) = load(&wrong).unwrap_err();
+    let paths: Vec<&str> = all.iter().map(|fault| fault.path.as_str()).collect();
+    let secrets = ["webhooks.endpoints[0].secret", "webhooks.endpoints[1].url", "webhooks.endpoints[2].url"];
+    assert_eq!(paths, [&secrets[..], &["webhooks.endpoints[2].secret"]].concat());
+    assert!(!format!("{all:?}").contains("canary"));
 }
 
 #[test]

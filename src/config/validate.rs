@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use weir_media::failover::{LONGEST_DELAY, SHORTEST_DELAY};
 
-use super::{Config, Fault, Listen, QualitySet, Tls};
+use super::{Config, Fault, Listen, QualitySet, Secret, Tls};
+use crate::store::webhook;
+use crate::webhooks::signature;
 
 /// x264's speed presets, fastest first.
 const PRESETS: [&str; 9] =
@@ -24,6 +26,7 @@ impl Config {
         self.doors(&mut check);
         self.durations(&mut check);
         self.numbers(&mut check);
+        self.webhooks(&mut check);
         quality_sets(&self.quality_sets, &mut check);
         check.0
     }
@@ -63,9 +66,20 @@ impl Config {
             let key = format!("whip.ice_servers[{index}]");
             check.that(server.is_tellable(), &key, "wants a stun: or turn: URL, and no quotes, brackets or spaces");
         }
+    }
+
+    fn webhooks(&self, check: &mut Check) {
+        let mut known = HashSet::new();
         for (index, endpoint) in self.webhooks.endpoints.iter().enumerate() {
-            check.url(&format!("webhooks.endpoints[{index}].url"), Some(&endpoint.url), &["https", "http"]);
+            let path = format!("webhooks.endpoints[{index}]");
+            let url = format!("{path}.url");
+            check.url(&url, Some(&endpoint.url), &["https", "http"]);
+            check.that(known.insert(&endpoint.url), &url, "is there twice");
+            let secret = endpoint.secret.as_ref().map(Secret::expose).unwrap_or_default();
+            check.that(signature::is_secret(secret), &format!("{path}.secret"), signature::WANTED);
         }
+        let most = webhook::MOST as u64;
+        check.range("webhooks.endpoints (count)", self.webhooks.endpoints.len() as u64, 0, most);
     }
 
     fn durations(&self, check: &mut Check) {

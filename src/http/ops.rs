@@ -10,6 +10,7 @@ pub mod on_air;
 pub mod refusals;
 pub mod restart;
 pub mod tree;
+pub mod webhooks;
 
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;

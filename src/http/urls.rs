@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
 use weir_actors::token::Token;
-use weir_media::id::{Slot, StreamId};
+use weir_media::id::{Protocol, Slot, StreamId};
 
 use super::arrival::{Arrival, split};
 use crate::config::{Config, Listen};
@@ -32,6 +32,27 @@ impl Urls {
     pub fn for_request(config: &Config, request: &HttpRequest) -> Self {
         let arrival = Arrival::of(config, request);
         Self::new(config, arrival.authority.as_deref(), arrival.secure, request.app_config().local_addr())
+    }
+
+    /// For those who did not ask: by the configuration, else by the address that the server is bound to.
+    pub fn for_nobody(config: &Config) -> Self {
+        let (secure, listen) = match config.http.listen.address() {
+            Some(address) => (false, address),
+            None => (true, config.https.listen.address().unwrap_or(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0))),
+        };
+        Self::new(config, None, secure, listen)
+    }
+
+    /// Where a slot's encoder pushes by a protocol, with a mask in place of the token; `None` of protocols that nobody pushes by.
+    pub fn push_shown(&self, id: StreamId, slot: Slot, protocol: Protocol) -> Option<String> {
+        let masked = Token::new("***");
+        match protocol {
+            Protocol::Rtmp => self.push(id, slot, &masked),
+            Protocol::Rtmps => self.push_secured(id, slot, &masked),
+            Protocol::Srt => self.push_srt(id, slot, &masked),
+            Protocol::Whip => Some(self.push_whip(id, &masked)),
+            Protocol::Hls | Protocol::Http | Protocol::Rtsp => None,
+        }
     }
 
     /// `host` is what the client calls this server, with its port; `local` is where it is bound.
@@ -204,6 +225,17 @@ mod tests {
         assert_eq!(push(&config, Slot::Primary).unwrap(), "srt://push.example.org:5001?latency=2000&streamid=7#abc");
         config.srt.listen = Listen::Off;
         assert_eq!(push(&config, Slot::Primary), None);
+    }
+
+    #[test]
+    fn who_did_not_ask_is_told_addresses_by_protocol_without_a_token() {
+        let mut config = Config::default();
+        config.rtmp.public_url = Some("rtmp://push.example.org".into());
+        let shown = |config: &Config, slot, protocol| Urls::for_nobody(config).push_shown(ID, slot, protocol).unwrap();
+        assert_eq!(shown(&config, Slot::Backup, Protocol::Rtmp), "rtmp://push.example.org/in/7b?***");
+        assert_eq!(shown(&config, Slot::Primary, Protocol::Srt), "srt://127.0.0.1:5001?streamid=7#***");
+        assert_eq!(shown(&config, Slot::Primary, Protocol::Whip), "http://127.0.0.1:8080/7_***/whip");
+        assert_eq!(Urls::for_nobody(&config).push_shown(ID, Slot::Primary, Protocol::Rtsp), None);
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! The outbox: events of streams in order, written by one task behind a bounded queue.
 //!
-//! The same task keeps the times of a stream's row that follow from events. The tree never waits for the disk: when the queue is full
-//! an event is dropped, counted and logged.
+//! The same task keeps the times of a stream's row that follow from events, and makes the messages of webhooks, which are delivered from the
+//! store. It begins and ends with the ends of what was left open. The tree never waits for the disk: when the queue is full an event is
+//! dropped, counted and logged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use weir_actors::clock;
 use weir_actors::event::{EventKind, EventSink, StreamEvent};
 use weir_media::id::StreamId;
 
+use super::message::PushUri;
 use super::stream::{Mark, key, mark, ms};
 use super::{RETRY, Store, StoreError, Tries};
 
@@ -26,14 +29,22 @@ const KEPT: i64 = 200_000;
 pub struct Outbox {
     queue: mpsc::Sender<StreamEvent>,
     dropped: AtomicU64,
+    newest: watch::Receiver<i64>,
 }
 
 impl Outbox {
     /// Starts the writer on the current runtime. It ends when the last reference to the outbox is gone and all is written.
-    pub fn open(store: Store) -> (Arc<Self>, JoinHandle<()>) {
+    /// `push_uri` tells receivers of webhooks where encoders push.
+    pub fn open(store: Store, push_uri: Box<PushUri>) -> (Arc<Self>, JoinHandle<()>) {
         let (queue, events) = mpsc::channel(CAPACITY);
-        let writer = tokio::spawn(write(store, events));
-        (Arc::new(Self { queue, dropped: AtomicU64::new(0) }), writer)
+        let (newest, told) = watch::channel(0);
+        let writer = tokio::spawn(write(store, events, push_uri, newest));
+        (Arc::new(Self { queue, dropped: AtomicU64::new(0), newest: told }), writer)
+    }
+
+    /// Tells the id of the newest message of webhooks that this run has written, as it is written.
+    pub fn newest_message(&self) -> watch::Receiver<i64> {
+        self.newest.clone()
     }
 
     /// Events lost because the queue was full.
@@ -59,21 +70,56 @@ impl EventSink for Outbox {
     }
 }
 
-async fn write(store: Store, mut events: mpsc::Receiver<StreamEvent>) {
+async fn write(
+    store: Store,
+    mut events: mpsc::Receiver<StreamEvent>,
+    push_uri: Box<PushUri>,
+    newest: watch::Sender<i64>,
+) {
+    let writer = Writer { store, push_uri, newest };
+    writer.write(&events, None).await;
     let mut batch = Vec::with_capacity(BATCH);
     while events.recv_many(&mut batch, BATCH).await > 0 {
+        writer.write(&events, Some(&batch)).await;
+        batch.clear();
+    }
+    // A tree that ends need not have told all ends of its streams.
+    writer.write(&events, None).await;
+}
+
+struct Writer {
+    store: Store,
+    push_uri: Box<PushUri>,
+    newest: watch::Sender<i64>,
+}
+
+impl Writer {
+    /// Writes events, or the ends of what is left open, until they are written or the server ends without them.
+    async fn write(&self, queue: &mpsc::Receiver<StreamEvent>, events: Option<&[StreamEvent]>) {
         let mut tries = Tries::default();
-        while let Err(error) = store.append(&batch).await {
-            store.write_failed();
-            if tries.worth_a_line() {
-                tracing::error!(%error, waiting = batch.len(), "cannot write events, trying on");
+        loop {
+            let written = match events {
+                Some(events) => self.store.append(events, &*self.push_uri).await,
+                None => self.store.end_left_open(&*self.push_uri).await,
+            };
+            match written {
+                Ok(newest) => {
+                    newest.into_iter().for_each(|id| _ = self.newest.send_replace(id));
+                    return;
+                }
+                Err(error) => {
+                    self.store.write_failed();
+                    if tries.worth_a_line() {
+                        let waiting = events.map_or(0, <[_]>::len);
+                        tracing::error!(%error, waiting, "cannot write events, trying on");
+                    }
+                }
             }
-            if events.is_closed() {
+            if queue.is_closed() {
                 return;
             }
             tokio::time::sleep(RETRY).await;
         }
-        batch.clear();
     }
 }
 
@@ -91,10 +137,13 @@ pub struct StoredEvent {
 }
 
 impl Store {
-    /// Appends events and what follows from them, all or none.
-    pub async fn append(&self, events: &[StreamEvent]) -> Result<(), StoreError> {
+    /// Appends events and what follows from them, all or none. The id of the newest message that webhooks are to deliver, if there is one.
+    pub(super) async fn append(&self, events: &[StreamEvent], push_uri: &PushUri) -> Result<Option<i64>, StoreError> {
+        if events.is_empty() {
+            return Ok(None);
+        }
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let mut last = 0;
+        let (mut last, mut newest) = (0, None);
         for event in events {
             last = sqlx::query("INSERT INTO events (stream, at, json) VALUES (?, ?, ?)")
                 .bind(key(event.stream))
@@ -106,10 +155,16 @@ impl Store {
             if let Some(change) = consequence(&event.kind) {
                 mark(&mut transaction, event.stream, change, event.at).await?;
             }
+            newest = self.tell(&mut transaction, event, last, push_uri).await?.or(newest);
         }
-        sqlx::query("DELETE FROM events WHERE id <= ?").bind(last - KEPT).execute(&mut *transaction).await?;
+        self.purge(&mut transaction, last - KEPT).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(newest)
+    }
+
+    /// Ends in the eyes of receivers what is left open.
+    async fn end_left_open(&self, push_uri: &PushUri) -> Result<Option<i64>, StoreError> {
+        self.append(&self.left_open(clock::wall()).await?, push_uri).await
     }
 
     /// Up to `limit` events behind the one with id `after`, oldest first.
@@ -161,7 +216,7 @@ mod tests {
         let dir = crate::store::testing::dir();
         let store = Store::open(&dir).await.unwrap();
         store.create(&crate::store::StreamFields { name: "a".into(), ..Default::default() }).await.unwrap();
-        let (outbox, writer) = Outbox::open(store.clone());
+        let (outbox, writer) = Outbox::open(store.clone(), Box::new(|_, _, _| None));
         for n in 0..600 {
             outbox.record(event(n, live(n % 2 == 0)));
         }
@@ -176,9 +231,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_tree_leaves_open_is_ended_with_it() {
+        let dir = crate::store::testing::dir();
+        let store = Store::open(&dir).await.unwrap();
+        store.create(&crate::store::StreamFields { name: "a".into(), ..Default::default() }).await.unwrap();
+        let (outbox, writer) = Outbox::open(store.clone(), Box::new(|_, _, _| None));
+        outbox.record(event(5, live(true)));
+        let newest = outbox.newest_message();
+        drop(outbox);
+        writer.await.unwrap();
+        let kinds: Vec<String> = store.events(0, 9).await.unwrap().into_iter().map(|event| event.json).collect();
+        assert_eq!(kinds, [live(true), live(false)].map(|kind| serde_json::json!(kind).to_string()));
+        assert_eq!(*newest.borrow(), 2);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
     async fn a_full_queue_drops_and_counts() {
         let (queue, _events) = mpsc::channel(2);
-        let outbox = Outbox { queue, dropped: AtomicU64::new(0) };
+        let outbox = Outbox { queue, dropped: AtomicU64::new(0), newest: watch::channel(0).1 };
         for n in 0..5 {
             outbox.record(event(n, EventKind::BroadcastStarted));
         }
@@ -190,7 +261,7 @@ mod tests {
         let dir = crate::store::testing::dir();
         let store = Store::open(&dir).await.unwrap();
         store.create(&crate::store::StreamFields { name: "a".into(), ..Default::default() }).await.unwrap();
-        store.append(&[event(5, live(true))]).await.unwrap();
+        store.append(&[event(5, live(true))], &|_, _, _| None).await.unwrap();
         store.close().await;
         let stream = Store::open(&dir).await.unwrap().stream(StreamId(1)).await.unwrap().unwrap();
         assert!(stream.finished_at_primary > stream.started_at_primary);

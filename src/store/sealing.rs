@@ -36,7 +36,8 @@ pub(super) async fn migrate(pool: &SqlitePool, dir: &Path, key: Option<&Secret>)
     Ok(vault)
 }
 
-/// Seals everything by a new key: each stream gets a new token, and has no passphrase and no URI any more. Tells how many streams.
+/// Seals everything by a new key: each stream gets a new token, and has no passphrase and no URI any more; webhooks are gone. Tells how many
+/// streams.
 pub(super) async fn reset(pool: &SqlitePool, dir: &Path, key: Option<&Secret>) -> Result<u64, StoreError> {
     let mut connection = pool.acquire().await?;
     prepare(&mut connection).await?;
@@ -59,6 +60,9 @@ pub(super) async fn reset(pool: &SqlitePool, dir: &Path, key: Option<&Secret>) -
         sqlx::query("UPDATE streams SET token = '', srt_passphrase = NULL, uri = NULL")
             .execute(&mut *transaction)
             .await?;
+    }
+    if has_webhooks(&mut transaction).await? {
+        sqlx::query("DELETE FROM webhooks").execute(&mut *transaction).await?;
     }
     note(&mut transaction, &vault).await?;
     transaction.commit().await?;
@@ -93,6 +97,14 @@ async fn has_plain_columns(connection: &mut SqliteConnection) -> Result<bool, St
     let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM pragma_table_info('streams') WHERE name = 'token'")
         .fetch_one(connection)
         .await?;
+    Ok(count > 0)
+}
+
+async fn has_webhooks(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let count: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'webhooks'")
+            .fetch_one(connection)
+            .await?;
     Ok(count > 0)
 }
 

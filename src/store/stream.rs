@@ -390,7 +390,7 @@ pub(super) fn now_ms() -> i64 {
     ms(clock::wall())
 }
 
-fn time(ms: i64) -> SystemTime {
+pub(super) fn time(ms: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(ms.max(0) as u64)
 }
 

@@ -70,9 +70,9 @@ async fn a_failover_choice_survives_a_restart_and_a_refused_one_changes_nothing(
 #[tokio::test]
 async fn a_database_of_every_earlier_schema_opens_and_keeps_its_streams() {
     let all = sqlx::migrate!();
-    let newest = all.iter().map(|migration| migration.version).max().unwrap();
-    assert!(newest >= 2);
-    for version in 1..newest {
+    // Later ones have no column for a plain token any more.
+    let newest_plain = 3;
+    for version in 1..=newest_plain {
         let dir = testing::dir();
         let options = SqliteConnectOptions::new().filename(private_file(&dir).unwrap());
         let mut old = SqliteConnection::connect_with(&options).await.unwrap();

@@ -1,8 +1,8 @@
-//! What seals the secrets of streams in the database: push tokens, SRT passphrases, pull URIs.
+//! What seals secrets in the database: push tokens, SRT passphrases and pull URIs of streams, addresses and secrets of webhooks.
 //!
 //! One random key of 256 bits, kept beside the database in `token.key` or given by the configuration, is the source of two (HKDF-SHA256,
 //! RFC 5869): one seals (AES-256-GCM, RFC 5116, with a random nonce each time), one makes the digests that tokens are compared by. What
-//! is sealed is bound to its stream and its column, so that it cannot be moved to another. The database notes the key's id, so that a
+//! is sealed is bound to its stream or webhook and its column, so that it cannot be moved to another. The database notes the key's id, so that a
 //! wrong key is told at the start and not by what cannot be read.
 
 use std::io::{ErrorKind, Write};
@@ -29,12 +29,20 @@ const ID: usize = 8;
 /// First byte of what is sealed: how it is.
 const AES_256_GCM_V1: u8 = 1;
 
-/// What is sealed.
+/// What is sealed of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Token,
     SrtPassphrase,
     Uri,
+}
+
+/// What is sealed of a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WebhookColumn {
+    Url,
+    Secret,
+    OldSecret,
 }
 
 /// Why there is no key.
@@ -81,6 +89,9 @@ pub enum VaultError {
     /// The cryptography failed, which it never does with keys of this length.
     #[error("the cryptography failed")]
     Refused,
+    /// A secret of this webhook does not open: the database is damaged.
+    #[error("the {1} of webhook {0} cannot be opened: the database is damaged, or was changed by others")]
+    DamagedWebhook(i64, &'static str),
     /// A secret of this stream does not open: the database is damaged.
     #[error("the {1} of stream {0} cannot be opened: the database is damaged, or was changed by others")]
     Damaged(StreamId, &'static str),
@@ -106,6 +117,16 @@ impl Column {
             Self::Token => "push token",
             Self::SrtPassphrase => "SRT passphrase",
             Self::Uri => "pull URI",
+        }
+    }
+}
+
+impl WebhookColumn {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Url => "address",
+            Self::Secret => "secret",
+            Self::OldSecret => "old secret",
         }
     }
 }
@@ -170,30 +191,47 @@ impl Vault {
     }
 
     pub fn seal(&self, stream: StreamId, column: Column, secret: &str) -> Result<Vec<u8>, VaultError> {
-        let mut nonce = [0; NONCE_LEN];
-        random(&mut nonce)?;
-        let mut sealed = secret.as_bytes().to_vec();
-        let bound = Aad::from(bound_to(stream, column));
-        let nonce_used = Nonce::assume_unique_for_key(nonce);
-        let refused = |Unspecified| VaultError::Refused;
-        self.sealing.seal_in_place_append_tag(nonce_used, bound, &mut sealed).map_err(refused)?;
-        Ok([&[AES_256_GCM_V1][..], &nonce, &sealed].concat())
+        self.seal_at(&bound_to(stream, column), secret)
     }
 
     pub fn open_sealed(&self, stream: StreamId, column: Column, sealed: &[u8]) -> Result<String, VaultError> {
-        let opened = || {
-            let (nonce, text) = sealed.strip_prefix(&[AES_256_GCM_V1])?.split_first_chunk::<NONCE_LEN>()?;
-            let mut text = text.to_vec();
-            let bound = Aad::from(bound_to(stream, column));
-            let plain = self.sealing.open_in_place(Nonce::assume_unique_for_key(*nonce), bound, &mut text).ok()?;
-            String::from_utf8(plain.to_vec()).ok()
-        };
-        opened().ok_or(VaultError::Damaged(stream, column.name()))
+        self.open_at(&bound_to(stream, column), sealed).ok_or(VaultError::Damaged(stream, column.name()))
+    }
+
+    pub fn seal_webhook(&self, webhook: i64, column: WebhookColumn, secret: &str) -> Result<Vec<u8>, VaultError> {
+        self.seal_at(&bound_to_webhook(webhook, column), secret)
+    }
+
+    pub fn open_webhook(&self, webhook: i64, column: WebhookColumn, sealed: &[u8]) -> Result<String, VaultError> {
+        let opened = self.open_at(&bound_to_webhook(webhook, column), sealed);
+        opened.ok_or(VaultError::DamagedWebhook(webhook, column.name()))
+    }
+
+    fn seal_at(&self, place: &str, secret: &str) -> Result<Vec<u8>, VaultError> {
+        let mut nonce = [0; NONCE_LEN];
+        random(&mut nonce)?;
+        let mut sealed = secret.as_bytes().to_vec();
+        let nonce_used = Nonce::assume_unique_for_key(nonce);
+        let refused = |Unspecified| VaultError::Refused;
+        self.sealing.seal_in_place_append_tag(nonce_used, Aad::from(place), &mut sealed).map_err(refused)?;
+        Ok([&[AES_256_GCM_V1][..], &nonce, &sealed].concat())
+    }
+
+    fn open_at(&self, place: &str, sealed: &[u8]) -> Option<String> {
+        let (nonce, text) = sealed.strip_prefix(&[AES_256_GCM_V1])?.split_first_chunk::<NONCE_LEN>()?;
+        let mut text = text.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let plain = self.sealing.open_in_place(nonce, Aad::from(place), &mut text).ok()?;
+        String::from_utf8(plain.to_vec()).ok()
     }
 }
 
-fn bound_to(stream: StreamId, column: Column) -> Vec<u8> {
-    format!("stream {stream}, {}", column.name()).into_bytes()
+fn bound_to(stream: StreamId, column: Column) -> String {
+    format!("stream {stream}, {}", column.name())
+}
+
+fn bound_to_webhook(webhook: i64, column: WebhookColumn) -> String {
+    format!("webhook {webhook}, {}", column.name())
 }
 
 fn parse(text: &Secret) -> Option<[u8; KEY]> {

@@ -22,7 +22,7 @@ SPAN = 8  # seconds between two scrapes that rates are taken from
 SETTLED = 8  # seconds until an encoder's start, which comes in a burst, is over
 ADRIFT = 0.1  # by which a rate may differ from the encoder's
 # On no page of this line: nothing is configured that would have them.
-ELSEWHERE = {"weir_webhook_backlog", "weir_ingest_keyframe_requests_total"}
+ELSEWHERE = {"weir_ingest_keyframe_requests_total"}
 NAME = re.compile(r"\b(?:weir|process)_[a-z0-9_]+\b")
 SAMPLE = re.compile(r"^([a-z_0-9]+)(\{.*\})? (\S+)$")
 

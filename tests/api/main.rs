@@ -18,6 +18,7 @@ mod panel;
 mod plain;
 mod requests;
 mod streams;
+mod webhooks;
 
 use serde_json::Value;
 

@@ -18,9 +18,11 @@ use weir::metrics::{Metrics, Sources};
 use weir::shelf::{NumberStore, Reservation, Shelf};
 use weir::store::Store;
 use weir::tree::{Answer, Tree, TreeGone};
+use weir::webhooks::Webhooks;
 use weir_actors::control::{ClosedSession, NotLive, NotRestarted, Restartable, StreamActor, StreamSpec};
 use weir_actors::heartbeat::Heartbeat;
 use weir_actors::journal::{Journal, JournalReader};
+use weir_actors::network::Network;
 use weir_actors::refusals::RefusalLedger;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
 use weir_actors::survey::{StreamSurvey, Survey};
@@ -221,12 +223,16 @@ impl ApiServer {
                 let store = Store::open(&config.data.dir).await.unwrap().with_max_active(config.limits.max_streams);
                 let digests = store.digest_key();
                 let heartbeat = heartbeat.unwrap_or_else(Heartbeat::start);
+                let network = Network::new(config.webhooks.allow.clone()).unwrap().allowed_by("webhooks.allow");
+                let (newest, runtime) = (tokio::sync::watch::channel(0).1, tokio::runtime::Handle::current());
+                let webhooks = Webhooks::new(store.clone(), network, newest, runtime).unwrap();
                 let metrics = Metrics::new(Sources::default()).unwrap();
                 let api = Api::new(Arc::new(config), Secret::new(KEY), store, seen, Arc::new(tree), heartbeat, metrics);
                 let readiness = api.readiness.clone();
                 let shelf = web::Data::new(Shelf::new(Arc::new(NoNumbers), Duration::from_secs(600)));
                 let server = HttpServer::new(move || {
                     App::new()
+                        .app_data(web::Data::new(webhooks.clone()))
                         .configure(routes(api.clone(), shelf.clone()))
                         .wrap(from_fn(guard_plain))
                         .wrap(from_fn(trace))

@@ -1,16 +1,13 @@
 //! A stream as the API answers it.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::macros::format_description;
 use utoipa::ToSchema;
 use weir_actors::status::StreamStatus;
 use weir_media::id::Slot;
 
 use crate::http::urls::Urls;
 use crate::store::{Projection, RecordType, Stream};
+pub use crate::timestamp::timestamp;
 
 /// The region code of an ingest point that is receiving: this server is the only one.
 const REGION: &str = "local";
@@ -176,26 +173,13 @@ impl StreamView {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds, e.g. `2023-10-01T00:01:01.000Z`.
-pub fn timestamp(at: SystemTime) -> String {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    OffsetDateTime::from(at).format(format).unwrap_or_default()
-}
-
 fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
     use super::*;
-
-    #[test]
-    fn timestamps_have_milliseconds_and_end_with_z() {
-        assert_eq!(timestamp(UNIX_EPOCH + Duration::from_millis(1_696_118_461_007)), "2023-10-01T00:01:01.007Z");
-    }
 
     #[test]
     fn a_frame_rate_is_told_in_hundredths() {
