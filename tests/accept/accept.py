@@ -42,6 +42,7 @@ import refusals
 import soak
 import srt_loss
 import token_reset
+import webhooks
 import whip
 import writes
 from report import KEPT, Failed, Result, commit, table
@@ -93,6 +94,7 @@ LINES = {
     "pull_timers": pull_timers.pull_timers,
     "pull_guard": pull_guard.pull_guard,
     "pull_many": pull_many.pull_many,
+    "webhooks": webhooks.webhooks,
     "http_rules": http_rules.http_rules,
     "metrics": metrics.metrics,
     "openapi": openapi.openapi,
@@ -101,7 +103,7 @@ LINES = {
 # Without what needs a quiet machine, many minutes or the tests themselves.
 SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "half_open", "mutated", "chaos_checker", "failover_checker",
          "failover", "fuzz", "doors", "refusals", "frozen", "token_reset", "srt_hostile", "whip",
-         "pull_checker", "pull_sources", "pull_rotation", "pull_timers", "pull_guard", "pull_many", "http_rules", "metrics", "openapi"]
+         "pull_checker", "pull_sources", "pull_rotation", "pull_timers", "pull_guard", "pull_many", "webhooks", "http_rules", "metrics", "openapi"]
 
 
 def run(name, short, on):
