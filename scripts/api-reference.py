@@ -46,6 +46,10 @@ BODIES = {
     "PUT /streaming/quality_sets/default": {"live": {"id": 2}},
     "PATCH /ops/streams/{id}/failover": {"mode": "hitless", "delay_ms": 2000},
     "POST /ops/streams/{id}/on_air": {"slot": "backup"},
+    "POST /ops/webhooks": {"url": "https://backend.example/weir"},
+    "PATCH /ops/webhooks/{id}": {"enabled": False},
+    "POST /ops/webhooks/{id}/rotate_secret": {"overlap_s": 3600},
+    "POST /ops/webhooks/{id}/replay": {"after": 1200},
     "POST /ops/tree/restart": {"stream": 1, "actor": "PipelineActor"},
 }
 

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 use weir_actors::SPANS;
-use weir_actors::ingest::pull::network::Network;
+use weir_actors::network::Network;
 
 use crate::config::{Log, LogFormat, LogLevel, Telemetry};
 

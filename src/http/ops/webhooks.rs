@@ -74,7 +74,7 @@ pub async fn get(
 }
 
 /// Changes a webhook's address, or switches it off or on. Switched on again it goes on where it stood.
-#[utoipa::path(patch, path = "/ops/webhooks/{id}", tag = "operations", request_body = WebhookInput,
+#[utoipa::path(patch, path = "/ops/webhooks/{id}", tag = "operations", request_body = Option<WebhookInput>,
     params(("id" = i64, Path, description = "Webhook")), responses(
     (status = 200, body = WebhookView),
     (status = 404, description = "No such webhook"),
@@ -119,7 +119,7 @@ pub async fn delete(
 }
 
 /// Signs with another secret, which the answer has, this once. The present one signs too for `overlap_s`, 24 hours if not said.
-#[utoipa::path(post, path = "/ops/webhooks/{id}/rotate_secret", tag = "operations", request_body = RotateInput,
+#[utoipa::path(post, path = "/ops/webhooks/{id}/rotate_secret", tag = "operations", request_body = Option<RotateInput>,
     params(("id" = i64, Path, description = "Webhook")), responses(
     (status = 200, body = WebhookView, description = "With `secret`"),
     (status = 404, description = "No such webhook"),
