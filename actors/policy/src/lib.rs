@@ -12,6 +12,7 @@
 //! | [`network`] | which addresses may be connected to on somebody's word |
 //! | [`delivery`] | which webhook message is sent next, and when one that was refused is sent again |
 //! | [`rotation`] | which of its sources a stream pulls from, and when it gives up |
+//! | [`doctor`] | what is wrong with what an encoder sends |
 //! | [`failover`] | which slot is live, which one is on air, when a broadcast begins and ends |
 //! | [`restart`], [`backoff`] | when a child that ended is started again |
 //! | [`hang`] | when a worker counts as hung |
@@ -20,6 +21,7 @@
 pub mod admission;
 pub mod backoff;
 pub mod delivery;
+pub mod doctor;
 pub mod failover;
 pub mod hang;
 pub mod network;
