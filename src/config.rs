@@ -58,6 +58,8 @@ pub struct Config {
     pub pull: Pull,
     /// Media worker processes.
     pub worker: Worker,
+    /// Stream health over time.
+    pub statistics: Statistics,
     /// What happened to streams, told to other machines.
     pub webhooks: Webhooks,
     /// Measurements for monitoring.
@@ -138,6 +140,15 @@ pub struct Worker {
     /// How far the output runs behind an input's arrival: what evens out a network's jitter.
     #[serde(with = "humantime_serde")]
     pub delay: Duration,
+}
+
+/// `[statistics]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Statistics {
+    /// How long samples of what streams receive are kept.
+    #[serde(with = "humantime_serde")]
+    pub keep: Duration,
 }
 
 /// `[webhooks]`.
@@ -231,6 +242,7 @@ impl Default for Config {
             limits: Limits::default(),
             pull: Pull::default(),
             worker: Worker::default(),
+            statistics: Statistics::default(),
             webhooks: Webhooks::default(),
             metrics: Metrics::default(),
             telemetry: Telemetry::default(),
@@ -267,6 +279,12 @@ impl Default for Limits {
 impl Default for Pull {
     fn default() -> Self {
         Self { allow: Vec::new(), retry_every: Duration::from_secs(3), give_up: Duration::from_secs(2 * 60 * 60) }
+    }
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(30 * 24 * 60 * 60) }
     }
 }
 

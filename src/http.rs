@@ -17,6 +17,7 @@ pub mod player;
 pub mod process;
 pub mod quality_sets;
 mod query;
+pub mod statistics;
 pub mod streams;
 mod trace;
 pub mod urls;
@@ -170,6 +171,7 @@ fn streaming() -> impl HttpServiceFactory {
         .service(off("/streams/{id}/dvr_cleanup"))
         .service(off("/streams/{id}/overlays"))
         .service(off("/streams/{id}/overlays/{overlay}"))
+        .service(resource("/statistics/ffprobe", "GET").route(web::get().to(statistics::ffprobe)))
         .service(resource("/quality_sets", "GET").route(web::get().to(quality_sets::list)))
         .service(resource("/quality_sets/default", "PUT").route(web::put().to(quality_sets::set_default)))
         .default_service(web::to(nothing_here))
@@ -191,6 +193,12 @@ fn operations() -> impl HttpServiceFactory {
                 .route(web::patch().to(ops::failover::patch)),
         )
         .service(resource("/streams/{id}/on_air", "POST").route(web::post().to(ops::on_air::choose)))
+        .service(
+            resource("/streams/{id}/preflight", "GET, POST, DELETE")
+                .route(web::get().to(ops::preflight::get))
+                .route(web::post().to(ops::preflight::open))
+                .route(web::delete().to(ops::preflight::end)),
+        )
         .service(resource("/refusals", "GET").route(web::get().to(ops::refusals::of_no_stream)))
         .service(resource("/streams/{id}/refusals", "GET").route(web::get().to(ops::refusals::of_stream)))
         .service(resource("/streams/{id}/journal", "GET").route(web::get().to(ops::journal::journal)))

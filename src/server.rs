@@ -40,7 +40,7 @@ use crate::pull::{self, GiveUps};
 use crate::shelf::Shelf;
 use crate::store::numbers::NumberKeeper;
 use crate::store::outbox::Outbox;
-use crate::store::{Store, StoreError};
+use crate::store::{Health, Store, StoreError};
 use crate::tls;
 use crate::tls::files::PairError;
 use crate::tls::watch::Watch;
@@ -172,6 +172,7 @@ pub async fn run(
     let (outbox, outbox_written) = Outbox::open(store.clone(), Box::new(push_uri));
     let webhooks = webhooks(&config, &store, &outbox, media.clone())?;
     webhooks.start(&config.webhooks.configured()).await?;
+    let (health, health_written) = Health::open(store.clone(), config.statistics.keep);
     let (keeper, numbers_written) = NumberKeeper::open(store.clone());
     let shelf = Arc::new(Shelf::new(Arc::new(keeper), ENDED_RETENTION).lingering(config.failover.linger));
     for stream in store.streams().await? {
@@ -196,7 +197,7 @@ pub async fn run(
     let (events, given_up) = GiveUps::before(outbox.clone());
     let network = Network::new(config.pull.allow.clone())?;
     let puller = Puller { fetch: Arc::new(network), runtime: media.clone() };
-    let outside = Outside { factory, events, puller: Some(puller) };
+    let outside = Outside { factory, events, puller: Some(puller), health: Some(health.clone()) };
     let (root, mut end) =
         weir_actors::start(tree_config(&config), outside, board.clone(), admission.clone(), streams, doors);
     let heartbeat = Heartbeat::start();
@@ -249,8 +250,8 @@ pub async fn run(
     }
     // The tree holds an outbox and a shelf, and what is queued is written to its end only once nobody can add to it.
     let _ = root.send(Stop).await;
-    drop((root, shelf, outbox));
-    let written = async { tokio::join!(outbox_written, numbers_written) };
+    drop((root, shelf, outbox, health));
+    let written = async { tokio::join!(outbox_written, numbers_written, health_written) };
     if tokio::time::timeout(WRITTEN_WITHIN, written).await.is_err() {
         tracing::error!("the last events could not be written");
     }

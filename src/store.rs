@@ -5,6 +5,7 @@
 
 pub mod delivery;
 pub mod failover;
+pub mod health;
 pub mod message;
 pub mod numbers;
 pub mod outbox;
@@ -24,6 +25,7 @@ use sqlx::{Connection, SqliteConnection};
 use weir_actors::token::DigestKey;
 
 pub use self::failover::FailoverSettings;
+pub use self::health::Health;
 pub use self::numbers::NumberKeeper;
 pub use self::outbox::Outbox;
 pub(crate) use self::stream::hex;

@@ -7,15 +7,17 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 use weir_actors::Root;
 use weir_actors::control::{
-    ChooseSlot, ClosedSession, GetJournal, GetRefusals, GetStream, GetSurvey, GetTree, NotLive, NotRestarted,
-    PutStream, RemoveStream, RestartActor, Restartable, StreamSpec,
+    ChooseSlot, ClosedSession, EndPreflight, GetJournal, GetPreflight, GetRefusals, GetStream, GetSurvey, GetTree,
+    NotLive, NotRestarted, OpenPreflight, PutStream, RemoveStream, RestartActor, Restartable, StreamSpec,
 };
 use weir_actors::journal::JournalReader;
+use weir_actors::preflight::PreflightDetail;
 use weir_actors::probe::Probe;
 use weir_actors::refusals::RefusalLedger;
 use weir_actors::status::{StreamDetail, TreeNode};
 use weir_actors::survey::Survey;
 use weir_media::id::{Slot, StreamId};
+use weir_policy::admission::PreflightRefusal;
 
 /// The tree does not answer: it is going down, or its root is being replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +50,16 @@ pub trait Tree: Send + Sync {
     fn choose_slot(&self, id: StreamId, slot: Option<Slot>) -> Answer<'_, Option<Result<(), NotLive>>>;
     /// [`RestartActor`].
     fn restart(&self, which: Restartable) -> Answer<'_, Option<Result<(), NotRestarted>>>;
+    /// [`OpenPreflight`].
+    fn open_preflight(&self, id: StreamId, slot: Slot, window: Duration) -> Answer<'_, Option<PreflightAnswer>>;
+    /// [`GetPreflight`].
+    fn preflight(&self, id: StreamId) -> Answer<'_, Option<PreflightDetail>>;
+    /// [`EndPreflight`].
+    fn end_preflight(&self, id: StreamId) -> Answer<'_, Option<PreflightDetail>>;
 }
+
+/// A preflight that begins, or why none does.
+pub type PreflightAnswer = Result<PreflightDetail, PreflightRefusal>;
 
 impl Tree for Addr<Root> {
     fn put_stream(&self, spec: StreamSpec) -> Answer<'_, Vec<ClosedSession>> {
@@ -93,6 +104,18 @@ impl Tree for Addr<Root> {
 
     fn restart(&self, which: Restartable) -> Answer<'_, Option<Result<(), NotRestarted>>> {
         ask(self, RestartActor(which))
+    }
+
+    fn open_preflight(&self, id: StreamId, slot: Slot, window: Duration) -> Answer<'_, Option<PreflightAnswer>> {
+        ask(self, OpenPreflight { stream: id, slot, window })
+    }
+
+    fn preflight(&self, id: StreamId) -> Answer<'_, Option<PreflightDetail>> {
+        ask(self, GetPreflight(id))
+    }
+
+    fn end_preflight(&self, id: StreamId) -> Answer<'_, Option<PreflightDetail>> {
+        ask(self, EndPreflight(id))
     }
 }
 

@@ -40,10 +40,7 @@ pub struct Admissible {
 
 /// One stream's slots: written by its supervisor, read by the board. Cloning shares them.
 #[derive(Clone)]
-pub(crate) struct Slots {
-    policy: AdmissionPolicy,
-    admission: Arc<Mutex<Admission>>,
-}
+pub(crate) struct Slots(Arc<Mutex<Admission>>);
 
 struct Directory {
     draining: bool,
@@ -200,17 +197,17 @@ impl Directory {
 impl Slots {
     /// Free ones.
     pub fn new(policy: AdmissionPolicy) -> Self {
-        Self { policy, admission: Arc::new(Mutex::new(Admission::new(policy))) }
+        Self(Arc::new(Mutex::new(Admission::new(policy))))
     }
 
     /// To read or to change them.
     pub fn lock(&self) -> MutexGuard<'_, Admission> {
         // The rule does not panic; a poisoned one is still a consistent one.
-        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Frees all: their supervisor is gone, and its sessions with it.
     pub fn clear(&self) {
-        *self.lock() = Admission::new(self.policy);
+        self.lock().clear();
     }
 }

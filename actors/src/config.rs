@@ -16,6 +16,7 @@ use weir_policy::rotation;
 
 use crate::admission_board::AdmissionBoard;
 use crate::event::EventSink;
+use crate::health::HealthSink;
 use crate::pull::Puller;
 use crate::status::StatusBoard;
 use crate::survey::RestartCounts;
@@ -124,6 +125,8 @@ pub struct Outside {
     pub events: Arc<dyn EventSink>,
     /// Fetches sources; `None` where nothing is pulled.
     pub puller: Option<Puller>,
+    /// Takes samples of what streams receive; `None` where nobody wants them.
+    pub health: Option<Arc<dyn HealthSink>>,
 }
 
 /// What every supervisor works with.
@@ -135,6 +138,7 @@ pub(crate) struct Shared {
     pub admission: AdmissionBoard,
     /// `None` where nothing is pulled.
     pub puller: Option<Puller>,
+    pub health: Option<Arc<dyn HealthSink>>,
     /// Of all actors, since the server started.
     pub restarts: RestartCounts,
     sessions: AtomicU64,
@@ -142,9 +146,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub fn new(config: TreeConfig, outside: Outside, board: StatusBoard, admission: AdmissionBoard) -> Self {
-        let Outside { factory, events, puller } = outside;
+        let Outside { factory, events, puller, health } = outside;
         let (restarts, sessions) = (RestartCounts::default(), AtomicU64::new(0));
-        Self { config, factory, events, board, admission, puller, restarts, sessions }
+        Self { config, factory, events, board, admission, puller, health, restarts, sessions }
     }
 
     /// A name that no session of this run had before.

@@ -80,6 +80,7 @@ impl StreamHandler<IngestFact> for IngestConnection {
                 ConnectionFact::MediaSeen { at, bytes, video_units, audio_units }
             }
             IngestFact::Transport(stats) => ConnectionFact::Transport(stats),
+            IngestFact::Examined(checkup) => ConnectionFact::Examined(checkup),
             IngestFact::Closed { reason } => {
                 self.closed = true;
                 ConnectionFact::Closed(reason)

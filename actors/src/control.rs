@@ -11,8 +11,10 @@ use weir_media::failover::FailoverSpec;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
 use weir_media::pull::PullUri;
+use weir_policy::admission::PreflightRefusal;
 
 use crate::journal::JournalReader;
+use crate::preflight::PreflightDetail;
 use crate::probe::Probe;
 use crate::refusals::RefusalLedger;
 use crate::token::TokenDigest;
@@ -164,6 +166,29 @@ impl StreamActor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no such actor at present")]
 pub struct NotRestarted;
+
+/// Begins a preflight: until it is over, who publishes to the slot is looked at and does not go on air. `None` is answered when the tree does
+/// not know the stream.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<Result<PreflightDetail, PreflightRefusal>>")]
+pub struct OpenPreflight {
+    /// The stream.
+    pub stream: StreamId,
+    /// A slot that nobody publishes to.
+    pub slot: Slot,
+    /// How long it takes, whoever comes.
+    pub window: Duration,
+}
+
+/// Asks for the latest preflight of a stream since the server started; `None` when there was none.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<PreflightDetail>")]
+pub struct GetPreflight(pub StreamId);
+
+/// Ends the preflight that runs, and the session in it. The slot goes on air as usual from then on. `None` when none runs.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<PreflightDetail>")]
+pub struct EndPreflight(pub StreamId);
 
 /// Refuse new publishers, say good-bye to the admitted ones, let workers flush; the reply comes when all are gone. Root goes on
 /// answering until [`Stop`].

@@ -22,6 +22,7 @@ use weir_media::codec::{AudioConfig, VideoConfig};
 use weir_media::feed::FeedWriter;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_policy::admission::Refusal;
+use weir_policy::doctor::Checkup;
 
 pub use self::transport::TransportStats;
 use crate::token::Token;
@@ -96,6 +97,8 @@ pub enum IngestFact {
     },
     /// How the connection is doing.
     Transport(TransportStats),
+    /// What the doctor says, once a second while media arrives. One that finds no room is left out: the next one says all.
+    Examined(Box<Checkup>),
     /// The session is over; the last fact.
     Closed {
         /// Why.
@@ -136,6 +139,9 @@ pub enum CloseReason {
     /// The stream was switched off.
     #[error("stream was switched off")]
     StreamOff,
+    /// It was only looked at, and the time for that is over.
+    #[error("preflight is over, connect again to go on air")]
+    PreflightOver,
     /// The stream was deleted.
     #[error("stream was deleted")]
     StreamRemoved,

@@ -13,7 +13,10 @@ use weir_media::id::{Slot, StreamId};
 use weir_policy::failover::Law;
 use weir_policy::rate_limit::Sampling;
 
-pub use self::entry::{BroadcastState, JournalEntry, JournalEvent, PullState, SessionState, TimerState, WorkerState};
+pub use self::entry::{
+    BroadcastState, FindingState, JournalEntry, JournalEvent, PreflightState, PullState, SessionState, TimerState,
+    WorkerState,
+};
 use crate::clock;
 use crate::tally::Tally;
 

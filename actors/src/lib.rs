@@ -16,11 +16,11 @@
 //! | who | takes from above | reports up |
 //! |---|---|---|
 //! | Root | [`ingest::Publish`], all of [`control`] | replies; [`event::StreamEvent`]s; [`status::StatusBoard`] |
-//! | StreamSupervisor | `Admit`, `Wishes`, `Choose`, `RestartChild`, `CloseSessions`, `Retire`, `Describe`, `DescribeChildren` | its end |
+//! | StreamSupervisor | `Admit`, `Wishes`, `Choose`, `RestartChild`, `CloseSessions`, `EndPreflight`, `Retire`, `Describe`, `DescribeChildren` | its end |
 //! | FailoverActor | `Told`: the rule's facts | `Ruling`: what the rule decided, and all it knows |
 //! | PipelineActor | `OpenInput`, `CloseInput`, `PutOnAir`, `PrepareSlot`, `InputLive`, `Finish` | `View`, `Transcoding`, `Input`, `Shown`, `Gap`, `Alignment`, `Rejected`, `WorkerDied`, `Degraded` |
 //! | PullActor | `SessionTold`: how the session fares | `View`, `Ready`, `Cut`, `GaveUp` |
-//! | IngestConnection | `EndSession` | `Source`, `MediaSeen`, `Closed` |
+//! | IngestConnection | `EndSession` | `Source`, `MediaSeen`, `Transport`, `Examined`, `Closed` |
 //! | listener | `StopAccepting` | its end |
 //!
 //! Every child answers a [`probe::Probe`], which measures its mailbox.
@@ -53,6 +53,7 @@ mod connection;
 pub mod control;
 pub mod event;
 mod failover;
+pub mod health;
 pub mod heartbeat;
 pub mod ingest;
 pub mod journal;
@@ -60,6 +61,7 @@ mod ledger;
 pub mod listener;
 pub mod network;
 mod pipeline;
+pub mod preflight;
 pub mod probe;
 mod pull;
 pub mod refusals;

@@ -6,6 +6,7 @@ use weir_media::codec::{AudioConfig, VideoConfig};
 use weir_media::failover::{Alignment, Gap, InputEdge, Shown};
 use weir_media::id::SessionId;
 use weir_media::protocol::{Output, Report as WorkerReport};
+use weir_policy::doctor::Checkup;
 
 use crate::control::StreamActor;
 use crate::failover::Ruling;
@@ -66,6 +67,7 @@ pub(crate) enum ConnectionFact {
     Source { video: Option<VideoConfig>, audio: Option<AudioConfig> },
     MediaSeen { at: Instant, bytes: u64, video_units: u64, audio_units: u64 },
     Transport(TransportStats),
+    Examined(Box<Checkup>),
     Closed(CloseReason),
 }
 

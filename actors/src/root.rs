@@ -8,6 +8,7 @@
 
 mod describe;
 mod drain;
+mod preflight;
 mod publish;
 mod streams;
 mod survey;
@@ -30,6 +31,7 @@ use crate::event::EventKind;
 use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::listener::{Door, Listener};
+use crate::preflight::Preflight;
 use crate::status::StatusBoard;
 use crate::stream::{Kept, StreamSupervisor, Wishes};
 use crate::supervise::{Body, Children, ExitReason, Parent, Report, Uplink, Vitals, restart_later, spawn};
@@ -56,6 +58,7 @@ struct Stream {
     journal: Journal,
     ledger: Arc<Ledger>,
     slots: Slots,
+    preflight: Preflight,
     /// Publishers wait here for the next one.
     supervisor: watch::Sender<Supervisor>,
 }
@@ -66,7 +69,8 @@ impl Stream {
         let ledger = Arc::new(Ledger::new(spec.id, Arc::clone(&shared.events)));
         let slots = Slots::new(shared.config.admission());
         shared.admission.put(&spec, &slots, &journal);
-        Self { spec, journal, ledger, slots, supervisor: watch::Sender::new(None) }
+        let preflight = Preflight::default();
+        Self { spec, journal, ledger, slots, preflight, supervisor: watch::Sender::new(None) }
     }
 }
 
@@ -143,8 +147,12 @@ impl Root {
     fn start_supervisor(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get(&id) else { return };
         let (wished, shared) = (Wishes::from(&stream.spec), Arc::clone(&self.shared));
-        let kept =
-            Kept { journal: stream.journal.clone(), ledger: Arc::clone(&stream.ledger), slots: stream.slots.clone() };
+        let kept = Kept {
+            journal: stream.journal.clone(),
+            ledger: Arc::clone(&stream.ledger),
+            slots: stream.slots.clone(),
+            preflight: stream.preflight.clone(),
+        };
         self.shared.admission.set_down(id, false);
         let start = |uplink| StreamSupervisor::new(id, wished, shared, kept, uplink);
         let supervisor = self.children.start(RootChild::Stream(id), self.shared.config.restarts.stream, start);
@@ -183,6 +191,7 @@ impl Root {
         };
         let (journal, ledger) = (stream.journal.clone(), Arc::clone(&stream.ledger));
         stream.slots.clear();
+        stream.preflight.cut(&format!("stream supervisor {reason}"));
         // Also behind an orderly end: a drain is over before silence is noticed.
         ledger.close(&format!("stream supervisor {reason}"));
         if *reason != ExitReason::Normal {

@@ -1,6 +1,7 @@
 //! Snapshots for the API and for operators: values, never references into the tree.
 
 mod board;
+pub mod doctor;
 
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +11,7 @@ use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_policy::failover::InputState;
 
 pub use self::board::StatusBoard;
+use self::doctor::{FindingDetail, MeasuredDetail};
 use crate::ingest::TransportStats;
 pub use crate::journal::{JournalEntry, JournalEvent};
 use crate::probe::Lag;
@@ -182,7 +184,7 @@ pub struct StreamDetail {
 impl StreamDetail {
     /// A stream that nobody publishes to; its next broadcast is made as `failover` says.
     pub fn quiet(id: StreamId, state: &str, failover: &FailoverSpec) -> Self {
-        let slot = |slot| SlotDetail { slot, live: false, state: InputState::Absent, session: None };
+        let slot = |slot| SlotDetail { slot, live: false, state: InputState::Absent, session: None, doctor: vec![] };
         let trim_ms = TrimDetail { primary: failover.trim_ms(Slot::Primary), backup: failover.trim_ms(Slot::Backup) };
         Self {
             id,
@@ -248,6 +250,8 @@ pub struct SlotDetail {
     pub state: InputState,
     /// The publisher, if one is admitted.
     pub session: Option<SessionDetail>,
+    /// What is wrong with what it sends.
+    pub doctor: Vec<FindingDetail>,
 }
 
 /// An admitted publisher.
@@ -255,6 +259,8 @@ pub struct SlotDetail {
 pub struct SessionDetail {
     /// Its name.
     pub id: SessionId,
+    /// It is only looked at and does not go on air.
+    pub preflight: bool,
     /// Its door.
     pub protocol: Protocol,
     /// Its address; of a source that is pulled from, where that is, without what may be secret.
@@ -287,6 +293,8 @@ pub struct SessionDetail {
     pub gop_ms: Option<u32>,
     /// Its connection, where the transport tells of it.
     pub transport: Option<TransportStats>,
+    /// What its media measures, from its second second on.
+    pub measured: Option<MeasuredDetail>,
 }
 
 /// What a stream is pulled from, and how that goes.

@@ -8,6 +8,7 @@ mod admit;
 mod broadcast;
 mod close;
 mod decision;
+mod doctor;
 mod output;
 mod pull;
 mod rule;
@@ -25,6 +26,7 @@ use weir_media::failover::FailoverSpec;
 use weir_media::id::{SessionId, Slot, StreamId};
 use weir_media::ladder::Ladder;
 use weir_media::pull::PullUri;
+use weir_policy::doctor::Pair;
 
 use self::broadcast::PipelineRef;
 use self::pull::Pulling;
@@ -35,8 +37,10 @@ use crate::clock;
 use crate::config::Shared;
 use crate::control::{NotLive, NotRestarted, StreamActor, StreamSpec};
 use crate::event::EventKind;
+use crate::health::Tally;
 use crate::journal::Journal;
 use crate::ledger::Ledger;
+use crate::preflight::Preflight;
 use crate::report::{CAPACITY, ChildName, StreamFact, StreamReport};
 use crate::root::RootUplink;
 use crate::status::{StreamDetail, StreamStatus, TreeNode};
@@ -44,13 +48,14 @@ use crate::supervise::{Body, Children, ExitReason, Parent, restart_later, restar
 use crate::timer::Deadline;
 
 pub(crate) use self::admit::Admit;
-pub(crate) use self::close::{CloseSessions, Retire};
+pub(crate) use self::close::{CloseSessions, EndPreflight, Retire};
 
 /// What of a stream outlives its supervisors.
 pub(crate) struct Kept {
     pub journal: Journal,
     pub ledger: Arc<Ledger>,
     pub slots: Slots,
+    pub preflight: Preflight,
 }
 
 /// What the next broadcast is made with.
@@ -101,6 +106,7 @@ pub(crate) struct StreamSupervisor {
     children: Children<ChildName, StreamFact>,
     reports: Option<mpsc::Receiver<StreamReport>>,
     admission: Slots,
+    preflight: Preflight,
     air: Air,
     pipeline: Option<PipelineRef>,
     /// `None` when encoders push to it.
@@ -119,6 +125,9 @@ pub(crate) struct StreamSupervisor {
     sending: [Option<SessionId>; 2],
     /// Of the sessions that the worker may still speak of.
     slots: BTreeMap<SessionId, Slot>,
+    /// Compares what both slots send.
+    pair: Pair,
+    tally: Tally,
     idle_since: Instant,
     /// Ordered to end; takes no publisher any more.
     retiring: bool,
@@ -140,6 +149,7 @@ impl StreamSupervisor {
             children,
             reports: Some(reports),
             admission: kept.slots,
+            preflight: kept.preflight,
             air: Air::new(shared.config.failover(&failover), now),
             pipeline: None,
             pulling: None,
@@ -151,6 +161,8 @@ impl StreamSupervisor {
             newest: [None; 2],
             sending: [None; 2],
             slots: BTreeMap::new(),
+            pair: Pair::default(),
+            tally: Tally::default(),
             idle_since: now,
             retiring: false,
             status: shared.board.get(id),

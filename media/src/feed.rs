@@ -38,6 +38,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Of media that nobody reads: no more than a keyframe is kept.
+    pub const NOTHING: Self = Self { units: 0, bytes: 0, history: Duration::ZERO };
+
     /// The same for an output that runs `delay` behind: a worker that replaces another one needs that much of the past, and what
     /// was lost until it runs.
     pub fn delayed(self, delay: Duration) -> Self {

@@ -91,6 +91,7 @@ impl Config {
         check.within("limits.connect_every", self.limits.connect_every, ms(100), s(3600));
         check.within("pull.retry_every", self.pull.retry_every, ms(500), s(3600));
         check.within("pull.give_up", self.pull.give_up, s(10), s(7 * 24 * 3600));
+        check.within("statistics.keep", self.statistics.keep, s(3600), s(366 * 24 * 3600));
         check.within("worker.delay", self.worker.delay, ms(0), LONGEST_WORKER_DELAY);
     }
 

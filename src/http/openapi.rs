@@ -7,7 +7,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use self::answers::CommonAnswers;
-use super::{health, metrics, ops, panel, process, quality_sets, streams};
+use super::{health, metrics, ops, panel, process, quality_sets, statistics, streams};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,7 @@ use super::{health, metrics, ops, panel, process, quality_sets, streams};
         streams::reset_push_token,
         quality_sets::list,
         quality_sets::set_default,
+        statistics::ffprobe,
         ops::tree::tree,
         ops::restart::restart,
         ops::events::events,
@@ -31,6 +32,9 @@ use super::{health, metrics, ops, panel, process, quality_sets, streams};
         ops::failover::get,
         ops::failover::patch,
         ops::on_air::choose,
+        ops::preflight::open,
+        ops::preflight::get,
+        ops::preflight::end,
         ops::journal::journal,
         ops::refusals::of_stream,
         ops::refusals::of_no_stream,

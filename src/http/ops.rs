@@ -7,6 +7,7 @@ pub mod failover;
 pub mod follow;
 pub mod journal;
 pub mod on_air;
+pub mod preflight;
 pub mod refusals;
 pub mod restart;
 pub mod tree;

@@ -30,6 +30,8 @@ fn session() -> SessionDetail {
         decoded_frames: Some(299),
         buffered_ms: Some(150),
         gop_ms: Some(2_000),
+        measured: None,
+        preflight: false,
         transport: Some(TransportStats {
             rtt_ms: Some(25.5),
             packets_lost: Some(7),

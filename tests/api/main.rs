@@ -16,6 +16,7 @@ mod metrics;
 mod operations;
 mod panel;
 mod plain;
+mod preflight;
 mod requests;
 mod streams;
 mod webhooks;

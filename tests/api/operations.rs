@@ -123,8 +123,8 @@ fn a_stream_tells_its_failover_before_anything_is_pushed() {
         "trim_ms": {"primary": 0, "backup": 0},
         "alignment": {"state": "idle", "offset_ms": null, "confidence": null, "drift_ppm": null},
         "slots": [
-            {"slot": "primary", "live": false, "state": "absent", "session": null},
-            {"slot": "backup", "live": false, "state": "absent", "session": null},
+            {"slot": "primary", "live": false, "state": "absent", "session": null, "doctor": []},
+            {"slot": "backup", "live": false, "state": "absent", "session": null, "doctor": []},
         ],
     });
     let (status, detail) = server.get(&format!("/ops/streams/{id}"));

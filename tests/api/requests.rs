@@ -63,7 +63,7 @@ fn unknown_paths_and_methods_are_told_as_json() {
         "/streaming/restreams",
         "/streaming/players/1",
         "/streaming/broadcasts",
-        "/streaming/statistics/ffprobe",
+        "/streaming/statistics/stream",
         "/ops/x",
         "/streaming/streams/x",
         "/streaming/streams/-1",

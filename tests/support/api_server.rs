@@ -17,18 +17,20 @@ use weir::http::{Api, guard_plain, routes, trace};
 use weir::metrics::{Metrics, Sources};
 use weir::shelf::{NumberStore, Reservation, Shelf};
 use weir::store::Store;
-use weir::tree::{Answer, Tree, TreeGone};
+use weir::tree::{Answer, PreflightAnswer, Tree, TreeGone};
 use weir::webhooks::Webhooks;
 use weir_actors::control::{ClosedSession, NotLive, NotRestarted, Restartable, StreamActor, StreamSpec};
 use weir_actors::heartbeat::Heartbeat;
 use weir_actors::journal::{Journal, JournalReader};
 use weir_actors::network::Network;
+use weir_actors::preflight::{PreflightDetail, PreflightPhase};
 use weir_actors::refusals::RefusalLedger;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
 use weir_actors::survey::{StreamSurvey, Survey};
 use weir_actors::token::DigestKey;
 use weir_media::id::{Protocol, SessionId, Slot, StreamId};
 use weir_media::package::Numbers;
+use weir_policy::admission::PreflightRefusal;
 
 pub const KEY: &str = "1234$test-key";
 
@@ -52,6 +54,7 @@ struct FakeTree {
     live: Arc<Mutex<Vec<Slot>>>,
     chosen: Arc<Mutex<Vec<Option<Slot>>>>,
     restarted: Arc<Mutex<Vec<Restartable>>>,
+    preflight: Arc<Mutex<Option<(StreamId, PreflightDetail)>>>,
 }
 
 impl Tree for FakeTree {
@@ -157,6 +160,37 @@ impl Tree for FakeTree {
             }
         };
         Box::pin(async move { Ok(answer) })
+    }
+
+    fn open_preflight(&self, id: StreamId, slot: Slot, window: Duration) -> Answer<'_, Option<PreflightAnswer>> {
+        let known = self.journals.lock().unwrap().contains_key(&id);
+        let taken = self.live.lock().unwrap().contains(&slot);
+        let detail = PreflightDetail {
+            slot,
+            state: PreflightPhase::Waiting,
+            seconds: window.as_secs(),
+            ends_in_s: Some(window.as_secs_f64()),
+            session: None,
+            closed: None,
+            findings: vec![],
+            verdict: None,
+        };
+        let answer = if taken { Err(PreflightRefusal::SlotTaken(slot)) } else { Ok(detail.clone()) };
+        if known && !taken {
+            *self.preflight.lock().unwrap() = Some((id, detail));
+        }
+        Box::pin(async move { Ok(known.then_some(answer)) })
+    }
+
+    fn preflight(&self, id: StreamId) -> Answer<'_, Option<PreflightDetail>> {
+        let kept = self.preflight.lock().unwrap().clone().filter(|(of, _)| *of == id);
+        Box::pin(async move { Ok(kept.map(|(_, detail)| detail)) })
+    }
+
+    fn end_preflight(&self, id: StreamId) -> Answer<'_, Option<PreflightDetail>> {
+        let ended = self.preflight.lock().unwrap().take_if(|(of, _)| *of == id);
+        let done = |(_, detail)| PreflightDetail { state: PreflightPhase::Done, ends_in_s: None, ..detail };
+        Box::pin(async move { Ok(ended.map(done)) })
     }
 }
 

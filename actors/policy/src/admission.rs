@@ -12,6 +12,9 @@
 //! | other slot free, silent, or on the same protocol? | [`Refusal::OtherProtocol`] | [`Admission::check`] |
 //! | not too often? | [`Refusal::RateLimited`] | [`Admission::check`] |
 //!
+//! A *preflight* is a time in which what comes to a slot is looked at and not put on air. Who comes meanwhile is admitted by the same rules,
+//! but takes no other's place, and makes way for a publisher of the other slot that is to go on air.
+//!
 //! Silence frees a slot for a newcomer but closes nothing by itself: media that comes while nobody took the slot makes
 //! its session the holder again. A session is closed when a newcomer displaces it or after `silent_close`.
 
@@ -161,6 +164,8 @@ pub enum Expiry {
     Silent,
     /// Audio came, but no video within `stall` of admission.
     NoVideo,
+    /// The preflight that it came for is over.
+    PreflightOver,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -170,6 +175,8 @@ struct Occupant {
     admitted: Instant,
     last_media: Option<Instant>,
     audio_only: bool,
+    /// Until when it is only looked at.
+    preflight: Option<Instant>,
 }
 
 impl Occupant {
@@ -184,24 +191,91 @@ pub struct Admission {
     policy: AdmissionPolicy,
     slots: [Option<Occupant>; 2],
     connects: RateLimit<(Slot, IpAddr)>,
+    preflight: Option<Preflight>,
+}
+
+/// A time in which what comes to a slot is looked at and not put on air.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preflight {
+    /// The slot.
+    pub slot: Slot,
+    /// Its end.
+    pub until: Instant,
+}
+
+/// Why no preflight begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PreflightRefusal {
+    /// What is there stays where it is.
+    #[error("the {0} slot has a publisher")]
+    SlotTaken(Slot),
+    /// One at a time.
+    #[error("a preflight of the {0} slot runs already")]
+    Running(Slot),
+    /// `active` is false.
+    #[error("the stream is switched off")]
+    StreamOff,
+    /// The stream is fed by pulling.
+    #[error("the stream is set to pull")]
+    PullStream,
 }
 
 impl Admission {
     /// Two free slots.
     pub fn new(policy: AdmissionPolicy) -> Self {
         let connects = RateLimit::new(policy.connect_every, policy.connect_burst);
-        Self { policy, slots: [None; 2], connects }
+        Self { policy, slots: [None; 2], connects, preflight: None }
+    }
+
+    /// Frees both slots, whose sessions are gone. A preflight goes on: who comes back meanwhile must not find himself on air.
+    pub fn clear(&mut self) {
+        *self = Self { preflight: self.preflight, ..Self::new(self.policy) };
+    }
+
+    /// Begins a preflight of a slot that nobody has.
+    pub fn open_preflight(&mut self, slot: Slot, until: Instant, now: Instant) -> Result<(), PreflightRefusal> {
+        match self.preflight(now) {
+            Some(running) => Err(PreflightRefusal::Running(running.slot)),
+            None if self.slots[slot as usize].is_some() => Err(PreflightRefusal::SlotTaken(slot)),
+            None => {
+                self.preflight = Some(Preflight { slot, until });
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the preflight, and names the session that is in it and has to be closed.
+    pub fn close_preflight(&mut self) -> Option<SessionId> {
+        self.preflight = None;
+        let checked = self.slots.iter_mut().find_map(|slot| slot.take_if(|occupant| occupant.preflight.is_some()));
+        checked.map(|occupant| occupant.session)
+    }
+
+    /// The preflight that runs.
+    pub fn preflight(&self, now: Instant) -> Option<Preflight> {
+        self.preflight.filter(|preflight| now < preflight.until)
+    }
+
+    /// Whether a session is only looked at.
+    pub fn is_preflight(&self, session: SessionId) -> bool {
+        self.slots.iter().flatten().any(|occupant| occupant.session == session && occupant.preflight.is_some())
     }
 
     /// Whether the claimant may have its slot now, or why not. `Ok` names the silent sessions that would give way. Changes nothing.
     pub fn check(&self, claim: &Claim, now: Instant) -> Result<Vec<SessionId>, Refusal> {
+        let checked = self.preflight(now).is_some_and(|preflight| preflight.slot == claim.slot);
         let silent = |occupant: &Occupant| now >= occupant.last_sign() + self.policy.stall;
+        let gives_way = |occupant: &Occupant| match (checked, occupant.preflight) {
+            (false, Some(_)) => true,
+            (false, None) | (true, Some(_)) => silent(occupant),
+            (true, None) => false,
+        };
         let other_protocol = |occupant: &Occupant| occupant.protocol.source_type() != claim.protocol.source_type();
         let mut displaced = vec![];
         for slot in [claim.slot, other(claim.slot)] {
             match &self.slots[slot as usize] {
                 Some(occupant) if slot == claim.slot || other_protocol(occupant) => {
-                    if !silent(occupant) {
+                    if !gives_way(occupant) {
                         let taken = slot == claim.slot;
                         return Err(if taken { Refusal::SlotTaken } else { Refusal::OtherProtocol });
                     }
@@ -221,6 +295,11 @@ impl Admission {
         self.connects.record((claim.slot, claim.address), now);
         displaced.iter().for_each(|&session| self.on_closed(session));
         self.occupy(claim.slot, session, claim.protocol, now);
+        let until =
+            self.preflight(now).filter(|preflight| preflight.slot == claim.slot).map(|preflight| preflight.until);
+        if let Some(occupant) = self.occupant(session) {
+            occupant.preflight = until;
+        }
         Ok(displaced)
     }
 
@@ -233,7 +312,8 @@ impl Admission {
     }
 
     fn occupy(&mut self, slot: Slot, session: SessionId, protocol: Protocol, now: Instant) {
-        let occupant = Occupant { session, protocol, admitted: now, last_media: None, audio_only: false };
+        let occupant =
+            Occupant { session, protocol, admitted: now, last_media: None, audio_only: false, preflight: None };
         self.slots[slot as usize] = Some(occupant);
     }
 
@@ -284,6 +364,14 @@ impl Admission {
 }
 
 fn expiry(policy: &AdmissionPolicy, occupant: &Occupant) -> (Instant, Expiry) {
+    let silence = silence(policy, occupant);
+    match occupant.preflight {
+        Some(until) if until <= silence.0 => (until, Expiry::PreflightOver),
+        _ => silence,
+    }
+}
+
+fn silence(policy: &AdmissionPolicy, occupant: &Occupant) -> (Instant, Expiry) {
     if occupant.audio_only && occupant.last_media.is_none() {
         (occupant.admitted + policy.stall, Expiry::NoVideo)
     } else {
@@ -299,150 +387,4 @@ fn other(slot: Slot) -> Slot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test_clock::start;
-    use Protocol::{Rtmp, Rtmps, Srt};
-    use Slot::{Backup, Primary};
-    use proptest::prelude::*;
-
-    const MS: fn(u64) -> Duration = Duration::from_millis;
-
-    fn admission() -> Admission {
-        Admission::new(AdmissionPolicy::default())
-    }
-
-    /// Each session comes from its own address, so that the rate limit stays out of the way.
-    fn claim(host: u64, slot: Slot, protocol: Protocol) -> Claim {
-        Claim { slot, protocol, address: IpAddr::from([10, 0, 0, host as u8]) }
-    }
-
-    fn request(
-        slots: &mut Admission,
-        (session, slot, protocol): (u64, Slot, Protocol),
-        now: Instant,
-    ) -> Result<Vec<SessionId>, Refusal> {
-        let claim = claim(session, slot, protocol);
-        let checked = slots.check(&claim, now);
-        assert_eq!(slots.check(&claim, now), checked, "asking changes nothing");
-        assert_eq!(slots.request(SessionId(session), &claim, now), checked);
-        checked
-    }
-
-    #[test]
-    fn nothing_is_told_before_a_right_token() {
-        let right = Gate { known: true, token_matches: true, draining: false, active: true, pull: false };
-        let wrong = Gate { token_matches: false, draining: true, active: false, pull: true, ..right };
-        let table = [
-            (right, Ok(())),
-            (wrong, Err(Refusal::NotAuthorized { known: true })),
-            (Gate { known: false, ..wrong }, Err(Refusal::NotAuthorized { known: false })),
-            (Gate { known: false, ..right }, Err(Refusal::NotAuthorized { known: false })),
-            (Gate { draining: true, active: false, ..right }, Err(Refusal::Draining)),
-            (Gate { active: false, pull: true, ..right }, Err(Refusal::StreamOff)),
-            (Gate { pull: true, ..right }, Err(Refusal::PullStream)),
-        ];
-        for (asked, answer) in table {
-            assert_eq!(gate(asked), answer, "{asked:?}");
-        }
-    }
-
-    #[test]
-    fn a_sending_publisher_keeps_its_slot_and_three_seconds_of_silence_free_it() {
-        let (mut slots, t) = (admission(), start());
-        assert_eq!(request(&mut slots, (1, Primary, Rtmp), t), Ok(vec![]));
-        assert!(slots.on_media(SessionId(1), t + MS(1_000)));
-        assert_eq!(request(&mut slots, (2, Primary, Rtmp), t + MS(3_999)), Err(Refusal::SlotTaken));
-        assert_eq!(request(&mut slots, (3, Primary, Rtmp), t + MS(4_000)), Ok(vec![SessionId(1)]));
-        assert!(!slots.on_media(SessionId(1), t + MS(4_001)), "displaced: its media counts for nothing");
-        assert_eq!(slots.holder(Primary), Some(SessionId(3)));
-    }
-
-    #[test]
-    fn media_takes_a_silent_slot_back_while_it_is_free() {
-        let (mut slots, t) = (admission(), start());
-        request(&mut slots, (1, Primary, Rtmp), t).unwrap();
-        assert!(slots.on_media(SessionId(1), t + MS(9_000)));
-        assert_eq!(request(&mut slots, (2, Primary, Rtmp), t + MS(11_999)), Err(Refusal::SlotTaken));
-    }
-
-    #[test]
-    fn one_protocol_at_a_time_unless_the_other_is_silent() {
-        let (mut slots, t) = (admission(), start());
-        request(&mut slots, (1, Primary, Rtmp), t).unwrap();
-        assert_eq!(request(&mut slots, (2, Backup, Srt), t), Err(Refusal::OtherProtocol));
-        assert_eq!(request(&mut slots, (3, Backup, Rtmps), t), Ok(vec![]), "RTMPS is RTMP");
-        slots.on_media(SessionId(3), t + MS(1_000));
-        assert_eq!(request(&mut slots, (4, Primary, Srt), t + MS(3_000)), Err(Refusal::OtherProtocol));
-        assert_eq!(slots.holder(Primary), Some(SessionId(1)), "a refused newcomer displaces nobody");
-        let later = t + MS(4_000);
-        assert_eq!(request(&mut slots, (5, Primary, Srt), later), Ok(vec![SessionId(1), SessionId(3)]));
-    }
-
-    #[test]
-    fn silence_closes_after_ten_seconds_and_audio_without_video_after_three() {
-        let (mut slots, t) = (admission(), start());
-        request(&mut slots, (1, Primary, Rtmp), t).unwrap();
-        request(&mut slots, (2, Backup, Rtmp), t).unwrap();
-        slots.on_source(SessionId(2), false, true);
-        assert_eq!(slots.deadline(), Some(t + MS(3_000)));
-        assert_eq!(slots.on_timeout(t + MS(3_000)), [(SessionId(2), Expiry::NoVideo)]);
-        assert_eq!(slots.on_timeout(t + MS(9_999)), []);
-        assert_eq!(slots.on_timeout(t + MS(10_000)), [(SessionId(1), Expiry::Silent)]);
-        assert_eq!(slots.deadline(), None);
-    }
-
-    #[test]
-    fn only_admissions_count_for_the_rate_limit() {
-        let (mut slots, t) = (admission(), start());
-        let again = claim(1, Primary, Rtmp);
-        for session in 1..=3 {
-            slots.request(SessionId(session), &again, t).unwrap();
-            for _ in 0..10 {
-                assert_eq!(slots.request(SessionId(99), &again, t), Err(Refusal::SlotTaken));
-            }
-            slots.on_closed(SessionId(session));
-        }
-        let refusal = Refusal::RateLimited { retry_after: MS(10_000) };
-        assert_eq!(slots.request(SessionId(4), &again, t), Err(refusal));
-        assert_eq!(request(&mut slots, (5, Primary, Rtmp), t), Ok(vec![]), "another address is free to come");
-    }
-
-    proptest! {
-        #[test]
-        fn no_schedule_lets_a_sending_publisher_be_replaced(
-            steps in proptest::collection::vec((0u64..4_000, 0u8..4, any::<bool>()), 1..200)
-        ) {
-            let (mut slots, mut now) = (admission(), start());
-            let mut heard: [Option<(SessionId, Instant)>; 2] = [None; 2];
-            for (n, (gap, what, backup)) in steps.into_iter().enumerate() {
-                now += MS(gap);
-                let slot = if backup { Backup } else { Primary };
-                for (session, _) in slots.on_timeout(now) {
-                    let (_, at) = heard.iter().flatten().find(|(holder, _)| *holder == session).unwrap();
-                    prop_assert!(now >= *at + MS(10_000));
-                }
-                match what {
-                    0 | 1 => {
-                        let claim = claim(n as u64, slot, if what == 0 { Rtmp } else { Srt });
-                        let session = SessionId(n as u64);
-                        if let Ok(displaced) = slots.request(session, &claim, now) {
-                            for (_, at) in heard.iter().flatten().filter(|(holder, _)| displaced.contains(holder)) {
-                                prop_assert!(now >= *at + MS(3_000));
-                            }
-                            heard[slot as usize] = Some((session, now));
-                        }
-                    }
-                    2 => {
-                        if let Some(session) = slots.holder(slot) {
-                            slots.on_media(session, now);
-                            heard[slot as usize] = Some((session, now));
-                        }
-                    }
-                    _ => slots.on_closed(slots.holder(slot).unwrap_or(SessionId(0))),
-                }
-                prop_assert!(slots.deadline().is_none_or(|due| due > now || what == 3));
-            }
-        }
-    }
-}
+mod tests;

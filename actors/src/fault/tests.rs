@@ -19,8 +19,8 @@ use self::support::sources::Does;
 use self::support::{Cmd, STREAM, Tree, Wire, digest, pass, publish, pulled, settle, spec};
 use super::{arm, is_spent};
 use crate::control::{
-    ChooseSlot, Drain, GetJournal, GetRefusals, GetStream, GetTree, PutStream, RemoveStream, RestartActor, Restartable,
-    Stop, StreamActor, StreamSpec,
+    ChooseSlot, Drain, EndPreflight, GetJournal, GetPreflight, GetRefusals, GetStream, GetTree, OpenPreflight,
+    PutStream, RemoveStream, RestartActor, Restartable, Stop, StreamActor, StreamSpec,
 };
 use crate::ingest::{Grant, Publish};
 use crate::probe::Probe;
@@ -48,6 +48,9 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "GetStream",
             "GetJournal",
             "GetRefusals",
+            "OpenPreflight",
+            "GetPreflight",
+            "EndPreflight",
             "GetTree",
             "Drain",
             "Stop",
@@ -67,6 +70,7 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "DescribeChildren",
             "Describe",
             "CloseSessions",
+            "EndPreflight",
             "Retire",
             "Probe",
             "timer",
@@ -226,6 +230,14 @@ impl Life {
         then!(pass(61_000).await);
         then!(self.publisher(STREAM).await);
         then!(pass(500).await);
+        // Its backup is looked at before it goes on air.
+        let window = Duration::from_secs(60);
+        then!(root.send(OpenPreflight { stream: STREAM, slot: Slot::Backup, window }).await);
+        let asked = Publish { slot: Slot::Backup, ..publish(200) };
+        let checked = root.send(asked).await.ok().and_then(Result::ok).map(Wire::start);
+        then!(root.send(GetPreflight(STREAM)).await);
+        then!(root.send(EndPreflight(STREAM)).await);
+        then!(drop(checked));
         // It is pulled; the first source breaks off, the second one has its turn.
         for host in ["a", "b"] {
             self.tree.sources.set(host, Does::Play);

@@ -11,6 +11,7 @@ use weir_media::access_unit::Track;
 use weir_media::codec::{AudioConfig, TrackConfig, VideoConfig};
 use weir_media::feed::{FeedItem, FeedWriter};
 use weir_media::id::{SessionId, Slot, StreamId};
+use weir_policy::doctor::{Doctor, Maker};
 
 use super::{CloseReason, Grant, IngestFact, TransportStats};
 
@@ -40,6 +41,7 @@ pub struct Intake {
     feed: FeedWriter,
     facts: mpsc::Sender<IngestFact>,
     stop: watch::Receiver<Option<CloseReason>>,
+    doctor: Doctor,
     patience: Patience,
     admitted: Instant,
     /// Until when the first video access unit is waited for.
@@ -73,6 +75,7 @@ impl Intake {
             feed,
             facts,
             stop,
+            doctor: Doctor::new(Maker::Encoder),
             patience,
             admitted: now,
             video_by: now + patience.first_video,
@@ -86,6 +89,12 @@ impl Intake {
             video_units: 0,
             audio_units: 0,
         }
+    }
+
+    /// The same of a browser, whose settings nobody can change.
+    pub fn of_browser(mut self) -> Self {
+        self.doctor = Doctor::new(Maker::Browser);
+        self
     }
 
     /// The session's name.
@@ -129,6 +138,7 @@ impl Intake {
                     TrackConfig::Video(video) => self.video = Some(video.clone()),
                     TrackConfig::Audio(audio) => self.audio = Some(audio.clone()),
                 }
+                self.doctor.config(&config);
                 self.feed.config(config);
                 self.report(IngestFact::Source { video: self.video.clone(), audio: self.audio.clone() })
             }
@@ -141,14 +151,19 @@ impl Intake {
                     }
                     Track::Audio => self.audio_units += 1,
                 }
+                self.doctor.unit(&unit, now);
                 self.feed.push(unit);
+                self.examine(now);
                 if self.reported.is_none() { self.report_media(now) } else { Ok(()) }
             }
         }
     }
 
     /// Tells how the connection is doing; at most four times a second.
-    pub fn transport(&self, stats: TransportStats) -> Result<(), CloseReason> {
+    pub fn transport(&mut self, stats: TransportStats) -> Result<(), CloseReason> {
+        if let Some(lost) = stats.lost_for_good() {
+            self.doctor.lost(lost);
+        }
         self.report(IngestFact::Transport(stats))
     }
 
@@ -185,6 +200,13 @@ impl Intake {
         tracing::info!(session = %self.session, stream = %self.stream, slot = %self.slot, %reason, bytes = self.bytes,
             video_units = self.video_units, audio_units = self.audio_units, "publisher gone");
         Farewell { facts: self.facts, reason }
+    }
+
+    fn examine(&mut self, now: Instant) {
+        if let Some(checkup) = self.doctor.check(now) {
+            // The next one says all that this one would have.
+            let _ = self.facts.try_send(IngestFact::Examined(Box::new(checkup)));
+        }
     }
 
     fn report_media(&mut self, now: Instant) -> Result<(), CloseReason> {
@@ -361,15 +383,13 @@ mod tests {
     fn an_actor_that_does_not_keep_up_ends_it() {
         let (mut intake, tree) = admitted();
         intake.deliver(unit(Track::Video), tree.start).unwrap();
-        let mut outcome = Ok(());
-        for turn in 1..=FACTS_CAPACITY as u64 {
-            assert_eq!(outcome, Ok(()));
+        let ended = (1..=FACTS_CAPACITY as u64).find_map(|turn| {
             let now = tree.at(turn * 250);
             intake.heard(now);
             intake.deliver(unit(Track::Video), now).unwrap();
-            outcome = intake.look_at_clock(now, "no video");
-        }
-        assert_eq!(outcome, Err(CloseReason::Restart));
+            intake.look_at_clock(now, "no video").err()
+        });
+        assert_eq!(ended, Some(CloseReason::Restart));
     }
 
     #[test]

@@ -24,3 +24,10 @@ pub struct TransportStats {
     /// Keyframes that were asked for (WHIP).
     pub keyframe_requests: Option<u64>,
 }
+
+impl TransportStats {
+    /// Packets that were lost and never came; of a transport stream without a transport's own count, the holes in its counters.
+    pub fn lost_for_good(&self) -> Option<u64> {
+        self.packets_dropped.or(self.continuity_errors)
+    }
+}

@@ -281,7 +281,8 @@ impl Inner {
         };
         tracing::info!(%peer, session = %grant.session, stream = %grant.stream, slot = %grant.slot,
             ?agent, "WHIP publisher admitted");
-        let intake = Intake::new(grant, Patience { first_video: CONNECT, idle: IDLE }, clock::now());
+        let patience = Patience { first_video: CONNECT, idle: IDLE };
+        let intake = Intake::new(grant, patience, clock::now()).of_browser();
         match self.connect(&request).await {
             Ok((session, answer, port)) => self.run(request, intake, session, answer, port, answered).await,
             Err(error) => {

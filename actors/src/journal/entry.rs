@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use weir_media::failover::AlignmentState;
 use weir_media::id::{SessionId, Slot};
+use weir_policy::doctor::Code;
 use weir_policy::failover::{InputState, Timer};
 
 /// One entry of a stream's journal. As JSON its event's fields stand beside its own, and `event` names it.
@@ -128,6 +129,24 @@ pub enum JournalEvent {
         /// Why it went.
         reason: Option<String>,
     },
+    /// A publisher sends something that is not as it should be, or no longer.
+    Doctor {
+        /// Its slot.
+        slot: Slot,
+        /// The publisher.
+        session: SessionId,
+        /// What it is.
+        code: Code,
+        /// Which of both.
+        state: FindingState,
+    },
+    /// What comes to a slot is only looked at, or no longer.
+    Preflight {
+        /// The slot.
+        slot: Slot,
+        /// Which of both.
+        state: PreflightState,
+    },
     /// Pulling came to something.
     Pull {
         /// The source, counted from 0.
@@ -198,6 +217,26 @@ pub enum SessionState {
     Ordered,
     /// It is gone.
     Closed,
+}
+
+/// What became of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingState {
+    /// It has lasted long enough to be told.
+    Raised,
+    /// It has been gone long enough.
+    Cleared,
+}
+
+/// What became of a preflight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PreflightState {
+    /// It was begun.
+    Opened,
+    /// The operator ended it before its time.
+    Ended,
 }
 
 /// What became of a source.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix::{Context, Handler, Message};
 use tokio::sync::{mpsc, watch};
 use weir_media::failover::HandOver;
-use weir_media::feed::Feed;
+use weir_media::feed::{Feed, Limits};
 use weir_media::id::{Protocol, SessionId, Slot};
 use weir_policy::admission::{Claim, Refusal};
 use weir_policy::failover::Fact;
@@ -50,15 +50,17 @@ impl StreamSupervisor {
         let Admit { slot, protocol, peer, agent } = admit;
         let displaced =
             self.admission.lock().request(id, &Claim { slot, protocol, address: peer.ip().to_canonical() }, now)?;
-        for silent in displaced {
-            self.close_session(silent, CloseReason::Displaced);
+        for displaced in displaced {
+            let preflight = self.sessions.get(&displaced).is_some_and(|session| session.preflight);
+            let reason = if preflight { CloseReason::PreflightOver } else { CloseReason::Displaced };
+            self.close_session(displaced, reason);
         }
         let grant = self.open_session(id, slot, protocol, Origin::Peer(peer), agent);
         self.settle(ctx);
         Ok(grant)
     }
 
-    /// A session that has its slot: its actor, its feed, its place in the pipeline.
+    /// A session that has its slot: its actor, its feed, and unless it is only looked at its place in the pipeline.
     pub(super) fn open_session(
         &mut self,
         id: SessionId,
@@ -68,9 +70,13 @@ impl StreamSupervisor {
         agent: Option<String>,
     ) -> Grant {
         let now = clock::now();
-        self.configure();
+        let preflight = self.admission.lock().is_preflight(id);
+        if !preflight {
+            self.configure();
+        }
         let limits = self.shared.config.feed;
         let (feed, writer) = Feed::new(match behind(&self.failover) {
+            _ if preflight => Limits::NOTHING,
             Duration::ZERO => limits,
             delay => limits.delayed(delay),
         });
@@ -80,11 +86,12 @@ impl StreamSupervisor {
         let connection = self.children.start(ChildName::Connection(id), self.shared.config.restarts.actor, start);
         let by = agent.as_deref().map(|agent| format!(" by {agent:?}")).unwrap_or_default();
         let what = JournalEvent::Session { slot, session: id, state: SessionState::Admitted, reason: None };
-        self.journal.record(what, format!("{slot} session {id} admitted: {protocol} from {origin}{by}"));
-        self.record(EventKind::SessionOpened { session: id, slot, protocol });
+        let purpose = if preflight { " for preflight" } else { "" };
+        self.journal.record(what, format!("{slot} session {id} admitted{purpose}: {protocol} from {origin}{by}"));
         let session = Session {
             id,
             slot,
+            preflight,
             protocol,
             origin,
             agent,
@@ -98,18 +105,29 @@ impl StreamSupervisor {
             video_units: 0,
             audio_units: 0,
             transport: None,
+            checkup: None,
             closing: None,
             closed: None,
             waiters: vec![],
         };
         self.sessions.insert(id, session);
+        if preflight {
+            self.show_preflight(id);
+        } else {
+            self.go_on_air(id, slot, protocol);
+        }
+        Grant { session: id, stream: self.id, slot, feed: writer, facts, stop: stopped }
+    }
+
+    /// A session's media counts from now on.
+    fn go_on_air(&mut self, id: SessionId, slot: Slot, protocol: Protocol) {
+        self.record(EventKind::SessionOpened { session: id, slot, protocol });
         self.remember(id, slot);
         self.tell_admitted(slot, id);
         match self.pipeline {
             Some(_) => self.open_input(id),
             None => self.ensure_pipeline(),
         }
-        Grant { session: id, stream: self.id, slot, feed: writer, facts, stop: stopped }
     }
 
     /// Who was admitted where, for what the worker still tells of those that are gone.
@@ -134,6 +152,10 @@ impl StreamSupervisor {
                 if session.closing.as_ref().is_some_and(|closing| at > closing.ordered) {
                     return;
                 }
+                if session.preflight {
+                    self.admission.lock().on_media(id, at);
+                    return;
+                }
                 let slot = session.slot;
                 self.tell_rule_at(Fact::Arrived(id), at);
                 let holds = self.admission.lock().on_media(id, at);
@@ -144,6 +166,7 @@ impl StreamSupervisor {
                 self.pull_alive();
             }
             ConnectionFact::Transport(stats) => session.transport = Some(stats),
+            ConnectionFact::Examined(checkup) => self.on_checkup(id, checkup),
             ConnectionFact::Closed(reason) => session.closed = Some(reason),
         }
     }

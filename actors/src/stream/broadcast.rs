@@ -96,9 +96,12 @@ impl StreamSupervisor {
         }
     }
 
-    /// Those that are not told to go.
+    /// Those that may go on air and are not told to go.
     pub(super) fn open_sessions(&self) -> impl Iterator<Item = SessionId> {
-        self.sessions.values().filter(|session| session.closing.is_none()).map(|session| session.id)
+        self.sessions
+            .values()
+            .filter(|session| session.closing.is_none() && !session.preflight)
+            .map(|session| session.id)
     }
 
     pub(super) fn open_input(&self, id: SessionId) {

@@ -30,6 +30,11 @@ pub(crate) struct CloseSessions {
     pub only: Option<Protocol>,
 }
 
+/// Closes the session of a preflight that was ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct EndPreflight(pub SessionId);
+
 /// Closes all sessions, ends the broadcast and then itself; the answer comes when the sessions are closed, or after 2 s.
 #[derive(Message)]
 #[rtype(result = "Vec<ClosedSession>")]
@@ -40,15 +45,17 @@ impl StreamSupervisor {
     pub(super) fn close_session(&mut self, id: SessionId, reason: CloseReason) {
         self.admission.lock().on_closed(id);
         let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing.is_none()) else { return };
-        let slot = session.slot;
+        let (slot, preflight) = (session.slot, session.preflight);
         let text = format!("{slot} session {id} is told to go: {reason}");
         let told = Some(reason.to_string());
         let why = told.clone();
         session.close(reason, clock::now());
         self.journal
             .record(JournalEvent::Session { slot, session: id, state: SessionState::Ordered, reason: told }, text);
-        self.tell_rule(Fact::Ended(id));
-        self.tell_pipeline(CloseInput(id));
+        if !preflight {
+            self.tell_rule(Fact::Ended(id));
+            self.tell_pipeline(CloseInput(id));
+        }
         if let Some(why) = why {
             self.pull_over(id, &why);
         }
@@ -61,6 +68,7 @@ impl StreamSupervisor {
             let config = &self.shared.config;
             let reason = match expiry {
                 Expiry::Silent => CloseReason::Silent,
+                Expiry::PreflightOver => CloseReason::PreflightOver,
                 Expiry::NoVideo => {
                     CloseReason::Unacceptable(format!("audio, but no video within {:?} of publishing", config.stall))
                 }
@@ -91,12 +99,16 @@ impl StreamSupervisor {
         let what =
             JournalEvent::Session { slot, session: id, state: SessionState::Closed, reason: Some(reason.clone()) };
         self.journal.record(what, line);
+        self.idle_since = now;
+        if session.preflight {
+            return self.preflight.closed(id, reason);
+        }
+        self.end_health();
         self.record(EventKind::SessionClosed { session: id, slot, reason });
         if session.closing.is_none() {
             self.tell_rule(Fact::Ended(id));
             self.tell_pipeline(CloseInput(id));
         }
-        self.idle_since = now;
     }
 
     fn close_sessions(&mut self, reason: &CloseReason, only: Option<Protocol>) -> ResponseFuture<Vec<ClosedSession>> {
@@ -132,6 +144,16 @@ impl Handler<CloseSessions> for StreamSupervisor {
         let answer = self.close_sessions(&reason, only);
         self.settle(ctx);
         answer
+    }
+}
+
+impl Handler<EndPreflight> for StreamSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, EndPreflight(session): EndPreflight, ctx: &mut Context<Self>) {
+        fault!("StreamSupervisor: EndPreflight");
+        self.close_session(session, CloseReason::PreflightOver);
+        self.settle(ctx);
     }
 }
 

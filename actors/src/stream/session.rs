@@ -10,10 +10,12 @@ use weir_media::codec::{AudioConfig, VideoConfig};
 use weir_media::feed::Feed;
 use weir_media::id::{Protocol, SessionId, Slot};
 use weir_media::protocol::Report as WorkerReport;
+use weir_policy::doctor::Checkup;
 
 use crate::connection::{EndSession, IngestConnection};
 use crate::ingest::{CloseReason, TransportStats};
 use crate::status::SessionDetail;
+use crate::status::doctor::MeasuredDetail;
 
 /// Where a session's media comes from.
 pub(super) enum Origin {
@@ -52,6 +54,8 @@ pub(super) struct Closing {
 pub(super) struct Session {
     pub id: SessionId,
     pub slot: Slot,
+    /// It is only looked at: neither rule nor pipeline know of it.
+    pub preflight: bool,
     pub protocol: Protocol,
     pub origin: Origin,
     pub agent: Option<String>,
@@ -66,6 +70,8 @@ pub(super) struct Session {
     pub audio_units: u64,
     /// Told last by the wire task.
     pub transport: Option<TransportStats>,
+    /// The latest.
+    pub checkup: Option<Box<Checkup>>,
     /// Ordered by the tree.
     pub closing: Option<Closing>,
     /// Told by the wire task.
@@ -98,6 +104,7 @@ impl Session {
         let input = worker.and_then(|report| report.inputs.iter().find(|input| input.session == self.id));
         SessionDetail {
             id: self.id,
+            preflight: self.preflight,
             protocol: self.protocol,
             peer: self.origin.to_string(),
             agent: self.agent.clone(),
@@ -106,7 +113,7 @@ impl Session {
             bytes: self.bytes,
             video_units: self.video_units,
             audio_units: self.audio_units,
-            dropped_units: self.feed.stats().dropped_units,
+            dropped_units: if self.preflight { 0 } else { self.feed.stats().dropped_units },
             width: self.video.as_ref().map(|video| video.width),
             height: self.video.as_ref().map(|video| video.height),
             sample_rate: self.audio.as_ref().map(|audio| audio.sample_rate),
@@ -114,6 +121,7 @@ impl Session {
             buffered_ms: input.and_then(|input| input.buffered_ms),
             gop_ms: input.and_then(|input| input.gop_ms),
             transport: self.transport,
+            measured: self.checkup.as_ref().map(|checkup| MeasuredDetail::from(&checkup.measured)),
         }
     }
 }

@@ -8,6 +8,7 @@ use weir_policy::failover::Timer;
 use super::StreamSupervisor;
 use crate::clock;
 use crate::report::ChildName;
+use crate::status::doctor::FindingDetail;
 use crate::status::{PipelineDetail, SlotDetail, StreamDetail, StreamState, TreeNode};
 use crate::supervise::{CHILD_ANSWERS_WITHIN, Vitals};
 
@@ -45,6 +46,7 @@ impl StreamSupervisor {
         let worker = self.pipeline.as_ref().map(|pipeline| &pipeline.view.report);
         let holders = [Slot::Primary, Slot::Backup].map(|slot| self.admission.lock().holder(slot));
         let slot = |slot: Slot| SlotDetail {
+            doctor: self.findings(slot).iter().map(|finding| FindingDetail::new(finding, now)).collect(),
             slot,
             live: air.is_live(slot),
             state: air.input_state(slot),
@@ -69,7 +71,7 @@ impl StreamSupervisor {
         match (self.broadcasting, self.air.state.on_air()) {
             (true, Some(_)) => StreamState::OnAir,
             (true, None) => StreamState::Holding,
-            (false, _) if !self.sessions.is_empty() => StreamState::Waiting,
+            (false, _) if self.sessions.values().any(|session| !session.preflight) => StreamState::Waiting,
             (false, _) if self.ended => StreamState::Ended,
             (false, _) => StreamState::Idle,
         }

@@ -35,7 +35,7 @@ fn ffmpeg_publishes_and_says_good_bye() {
             match timeout(PATIENCE, session.facts.recv()).await.unwrap().unwrap() {
                 IngestFact::Closed { reason } => break reason,
                 IngestFact::Media { .. } => reports += 1,
-                IngestFact::Source { .. } | IngestFact::Transport(_) => {}
+                IngestFact::Source { .. } | IngestFact::Transport(_) | IngestFact::Examined(_) => {}
             }
         };
         assert_eq!(reason, CloseReason::Unpublished);

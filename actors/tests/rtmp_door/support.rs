@@ -134,7 +134,10 @@ pub async fn closed(facts: &mut mpsc::Receiver<IngestFact>) -> CloseReason {
     loop {
         match timeout(PATIENCE, facts.recv()).await.expect("an end in time").expect("a last fact") {
             IngestFact::Closed { reason } => return reason,
-            IngestFact::Source { .. } | IngestFact::Media { .. } | IngestFact::Transport(_) => {}
+            IngestFact::Source { .. }
+            | IngestFact::Media { .. }
+            | IngestFact::Transport(_)
+            | IngestFact::Examined(_) => {}
         }
     }
 }

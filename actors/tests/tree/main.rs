@@ -8,11 +8,13 @@ mod board;
 mod broadcast;
 mod budgets;
 mod closing;
+mod doctor;
 mod explained;
 mod failover;
 mod flaps;
 #[path = "../../policy/tests/failover/oracle.rs"]
 mod oracle;
+mod preflight;
 mod pull;
 mod restart;
 mod supervise;

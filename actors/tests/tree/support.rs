@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use weir_actors::admission_board::AdmissionBoard;
 use weir_actors::control::{GetStream, GetTree, StreamSpec};
 use weir_actors::event::{EventKind, EventSink, StreamEvent};
+use weir_actors::health::{HealthSample, HealthSink};
 use weir_actors::ingest::{CloseReason, Grant, IngestFact, Publish};
 use weir_actors::probe::Probe;
 use weir_actors::status::{StatusBoard, StreamDetail, TreeNode};
@@ -82,6 +83,17 @@ pub struct Tree {
     pub board: StatusBoard,
     pub admission: AdmissionBoard,
     pub sources: Sources,
+    pub samples: Samples,
+}
+
+/// What streams received.
+#[derive(Clone, Default)]
+pub struct Samples(pub Arc<Mutex<Vec<HealthSample>>>);
+
+impl HealthSink for Samples {
+    fn record(&self, sample: HealthSample) {
+        self.0.lock().unwrap().push(sample);
+    }
 }
 
 impl Tree {
@@ -100,9 +112,11 @@ impl Tree {
         let sources = Sources::default();
         let puller = Puller { fetch: Arc::new(sources.clone()), runtime: Handle::current() };
         let shared = (board.clone(), admission.clone());
-        let outside = Outside { factory: makers, events: sink, puller: Some(puller) };
+        let samples = Samples::default();
+        let outside =
+            Outside { factory: makers, events: sink, puller: Some(puller), health: Some(Arc::new(samples.clone())) };
         let (root, end) = weir_actors::start(config, outside, shared.0, shared.1, streams, doors);
-        Self { root, end, factory, events, board, admission, sources }
+        Self { root, end, factory, events, board, admission, sources, samples }
     }
 
     pub async fn try_publish(&self, publish: Publish) -> Result<Grant, Refusal> {

@@ -30,7 +30,9 @@ const ENTRIES: usize = 100;
 /// `on_air` is the slot by the law, `chosen` an operator's choice while it holds, `shown` the one whose pictures the output carries now; all
 /// are `primary`, `backup` or null. `mode`, `standby`, `delay_ms` and `trim_ms` are the running broadcast's, else the next one's. `hold_remaining_s`: steady media that the primary
 /// lacks for its return. `alignment`: `state` (`idle`, `searching`, `candidate`, `locked`, `lost`), and by how much later the backup's
-/// programme arrives. A slot's `state`: `absent`, `silent`, `undecoded`, `received` or `decoding`.
+/// programme arrives. A slot's `state`: `absent`, `silent`, `undecoded`, `received` or `decoding`; its `doctor`: what is wrong with what
+/// it gets, each with `code`, `severity` (`warning`, `error`), `value`, `limit`, `unit`, `text`, `since_s`, `seen_s` and `fix` (`text`, `obs`,
+/// `ffmpeg`). A session's `measured`: codecs, size, `frame_rate`, `video_kbps`, `gop_s`, `b_frames`, `av_offset_ms` …; `preflight`: it is only looked at.
 /// A session's `transport` is what its connection knows of itself (by SRT: `rtt_ms`, the negotiated `latency_ms`, `packets_received`, `_lost`,
 /// `_retransmitted`, `_dropped`, `_undecrypted`, `continuity_errors`; by WHIP: `packets_received`, `_lost`, `_dropped`,
 /// `keyframe_requests`), else null. `pull`, of a stream that is pulled: `state` (`waiting`, `trying`, `on`, `given_up`), `source` (counted from 0) of
