@@ -112,6 +112,7 @@ impl Shelf {
             state.generation += 1;
             state.fed = true;
             state.begun = false;
+            state.screenshot = None;
             state.generation
         });
         Arc::new(BroadcastSink { channel, generation })
@@ -202,6 +203,8 @@ pub struct Channel {
 
 struct State {
     packager: Packager,
+    /// The latest, as JPEG.
+    screenshot: Option<Bytes>,
     /// Which sink may write.
     generation: u64,
     /// Its broadcast has begun.
@@ -224,6 +227,7 @@ impl State {
         }
         if idle >= retention {
             self.idle_since = None;
+            self.screenshot = None;
             self.packager.forget_ended();
         }
     }
@@ -233,6 +237,7 @@ impl Channel {
     fn new(stream: StreamId, shelf: &Shelf, numbers: Numbers) -> Self {
         let state = State {
             packager: Packager::new(numbers),
+            screenshot: None,
             generation: 0,
             begun: false,
             fed: false,
@@ -247,6 +252,11 @@ impl Channel {
     /// Looks at the packager. Short: writers wait.
     pub fn read<T>(&self, look: impl FnOnce(&mut Packager) -> T) -> T {
         look(&mut self.lock().packager)
+    }
+
+    /// The latest picture of the broadcast, as JPEG.
+    pub fn screenshot(&self) -> Option<Bytes> {
+        self.lock().screenshot.clone()
     }
 
     /// Looks at the packager now and at every change that concerns `track`, until `look` finds something; `None` at the deadline
@@ -372,6 +382,10 @@ impl OutputSink for BroadcastSink {
             }
             placed
         })
+    }
+
+    fn screenshot(&self, data: Bytes) {
+        self.write(None, |state| state.screenshot = Some(data));
     }
 
     fn next_frames(&self) -> [u64; 2] {

@@ -32,6 +32,8 @@ pub trait OutputSink: Send + Sync {
     fn init(&self, track: u8, data: Bytes);
     /// A part. Parts that are already published are ignored, so a resumed worker may overlap.
     fn chunk(&self, chunk: Chunk) -> Placed;
+    /// A picture of the output as JPEG takes the place of the one before.
+    fn screenshot(&self, data: Bytes);
     /// First output frame that at least one track has not published, where a new worker goes on, and the first one that no track has.
     fn next_frames(&self) -> [u64; 2];
     /// What follows cannot be joined to what is published: the next output begins anew, behind a discontinuity.

@@ -16,6 +16,9 @@ use crate::ladder::{Ladder, Rendition};
 /// Longest message body, bytes. One access unit or one part of the highest bit rate fits many times.
 pub const MAX_MESSAGE: usize = 32 << 20;
 
+/// Longest screenshot that is passed on, bytes.
+pub const MAX_SCREENSHOT: usize = 1 << 20;
+
 /// Which H.264 encoder makes the ladder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -137,6 +140,11 @@ pub enum FromWorker {
     },
     /// A CMAF chunk: one part.
     Chunk(Chunk),
+    /// A picture of the output as JPEG, at most [`MAX_SCREENSHOT`] long.
+    Screenshot {
+        /// The file.
+        data: Bytes,
+    },
     /// State of the inputs and of the output, 4 times a second.
     Report(Report),
     /// Something changed with an input.

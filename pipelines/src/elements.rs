@@ -5,7 +5,7 @@ use weir_media::protocol::H264Encoder;
 use crate::worker::{WorkerError, scan_plugins};
 
 /// Elements of the decode and encode pipelines; the encoder of the rungs comes on top. Debian's package is told with each.
-pub(crate) const NEEDED: [(&str, &str); 18] = [
+pub(crate) const NEEDED: [(&str, &str); 19] = [
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("appsink", "gstreamer1.0-plugins-base"),
     ("capsfilter", "libgstreamer1.0-0"),
@@ -16,6 +16,7 @@ pub(crate) const NEEDED: [(&str, &str); 18] = [
     ("videoconvert", "gstreamer1.0-plugins-base"),
     ("videoscale", "gstreamer1.0-plugins-base"),
     ("aacparse", "gstreamer1.0-plugins-good"),
+    ("jpegenc", "gstreamer1.0-plugins-good"),
     ("opusdec", "gstreamer1.0-plugins-base"),
     ("h264parse", "gstreamer1.0-plugins-bad"),
     ("h265parse", "gstreamer1.0-plugins-bad"),

@@ -4,6 +4,7 @@
 //!   written, and compressed, once per change and not per request.
 //! - A part that was hinted at is answered when it exists; a segment that is still growing is sent part by part.
 //! - What cannot change is cacheable for good; what says "not yet" or "gone" for one second.
+//! - `screenshot.jpg` is the latest picture, a new one every 10 s.
 //! - A stream without playable output is 404 with `X-Err-Code`: 1000 not running, 2000 id not readable, 3000 not ready.
 
 mod answer;
@@ -24,7 +25,7 @@ use weir_media::package::names::Name;
 use weir_media::package::{Lookup, Media, Reload};
 
 use crate::shelf::{Absence, Channel, Shelf};
-use answer::{Kind, media, missing, no_stream, page, unavailable};
+use answer::{Kind, media, missing, no_stream, page, picture, unavailable};
 use query::{Blocking, Directives};
 
 /// How long a request waits for media: three target durations (RFC 8216bis 6.2.5.2).
@@ -32,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Where.
 const ROUTE: &str = "/cmaf/{stream}/{file}";
+/// The file with the latest picture of a stream.
+pub(super) const SCREENSHOT: &str = "screenshot.jpg";
 
 /// How streams are delivered.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +104,9 @@ async fn serve(
         Err(Absence::NotReady) if client == delivery.client_id => return no_stream(3000),
         _ => return no_stream(1000),
     };
+    if file == SCREENSHOT {
+        return channel.screenshot().map_or_else(missing, picture);
+    }
     let Some(name) = Name::parse(&file) else { return missing() };
     let deadline = Instant::now() + delivery.patience;
     match name {

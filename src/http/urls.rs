@@ -7,6 +7,7 @@ use weir_actors::token::Token;
 use weir_media::id::{Protocol, Slot, StreamId};
 
 use super::arrival::{Arrival, split};
+use super::delivery::SCREENSHOT;
 use crate::config::{Config, Listen};
 
 /// RTMP's own port, which URLs leave out.
@@ -109,6 +110,11 @@ impl Urls {
     /// The DASH manifest.
     pub fn dash(&self, id: StreamId) -> String {
         format!("{}/cmaf/{}_{id}/index.mpd", self.http, self.client_id)
+    }
+
+    /// The latest picture.
+    pub fn screenshot(&self, id: StreamId) -> String {
+        format!("{}/cmaf/{}_{id}/{SCREENSHOT}", self.http, self.client_id)
     }
 
     /// The HLS multivariant playlist.

@@ -20,7 +20,7 @@ fn a_new_stream_has_every_documented_field_and_default() {
         "quality_set_id": null, "client_user_id": null, "client_entity_data": null, "cdn_id": null, "html_overlay": false,
         "broadcast_ids": [], "projection": "regular", "live": false, "backup_live": false,
         "active_ingest_region_primary": null, "stream_source_type": null, "started_at_primary": null,
-        "finished_at_primary": null, "hls_mpegts_url": null, "screenshot": null, "transcoded_qualities": null,
+        "finished_at_primary": null, "hls_mpegts_url": null, "transcoded_qualities": null,
         "transcoding_speed": null, "frame_rate": null, "video_width": null, "html_overlays": [],
     });
     for (field, value) in defaults.as_object().unwrap() {

@@ -8,10 +8,13 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::OwnedReadHalf;
 use weir_media::grid::Grid;
 use weir_media::pipeline::{OutputSink, PipelineEvent, PipelineEvents};
-use weir_media::protocol::{self, FromWorker, Output};
+use weir_media::protocol::{self, FromWorker, MAX_SCREENSHOT, Output};
 
 /// How far a worker's clock, read once at its start, may be ahead of this process's.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
+
+/// How a JPEG begins (ITU-T T.81, B.1.1.3).
+const JPEG: [u8; 3] = [0xff, 0xd8, 0xff];
 
 /// Takes what a worker says.
 pub struct Shelver {
@@ -73,6 +76,11 @@ impl Shelver {
                 }
                 if let Some(sequence) = placed.segment {
                     (self.events)(PipelineEvent::Segment { sequence });
+                }
+            }
+            FromWorker::Screenshot { data } => {
+                if data.len() <= MAX_SCREENSHOT && data.starts_with(&JPEG) {
+                    self.sink.screenshot(data);
                 }
             }
             FromWorker::Report(report) => (self.events)(PipelineEvent::Report(report)),

@@ -21,6 +21,7 @@ use super::encode::Encoder;
 use super::fade::{Fader, RAMP};
 use super::gap::{Frame, GapMeter};
 use super::outbox::Outbox;
+use super::screenshot::Screenshots;
 use super::stage::{Inputs, Stage};
 use super::timeline::Timeline;
 
@@ -76,6 +77,7 @@ pub fn spawn(
         shown: None,
         starved: false,
         allowance: SLACK,
+        screenshots: screenshots(&start.output, &outbox),
     };
     Ok(std::thread::Builder::new().name("mixer".into()).spawn(move || mixer.run(start, outbox))?)
 }
@@ -98,6 +100,13 @@ struct Mixer {
     starved: bool,
     /// How far behind its clock the output may be now, nanoseconds.
     allowance: i64,
+    /// `None` when they cannot be made.
+    screenshots: Option<Screenshots>,
+}
+
+fn screenshots(output: &Output, outbox: &Outbox) -> Option<Screenshots> {
+    let made = Screenshots::start(output, outbox.clone());
+    made.inspect_err(|error| tracing::warn!(%error, "there are no screenshots")).ok()
 }
 
 impl Mixer {
@@ -129,6 +138,9 @@ impl Mixer {
                 let picture = picture.unwrap_or_else(|| self.encoder.black());
                 if !self.encoder.push_picture(n, &picture) {
                     break;
+                }
+                if let Some(screenshots) = &mut self.screenshots {
+                    screenshots.offer(n, &picture);
                 }
                 self.shown = Some(picture);
             }

@@ -36,6 +36,7 @@ mod rate;
 mod report;
 pub mod sandbox;
 mod scale;
+mod screenshot;
 mod session;
 mod stage;
 mod standby;

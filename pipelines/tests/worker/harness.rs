@@ -254,13 +254,14 @@ pub struct Made {
     pub shown: Vec<Shown>,
     pub gaps: Vec<Gap>,
     pub edges: Vec<(SessionId, InputEdge)>,
+    pub screenshots: Vec<Bytes>,
 }
 
 impl Made {
     fn new(log: Vec<(Instant, FromWorker)>) -> Self {
         let (mut output, mut inits, mut chunks, mut reports, mut rejected) =
             (None, BTreeMap::new(), vec![], vec![], vec![]);
-        let (mut shown, mut gaps, mut edges) = (vec![], vec![], vec![]);
+        let (mut shown, mut gaps, mut edges, mut screenshots) = (vec![], vec![], vec![], vec![]);
         for (at, message) in log {
             match message {
                 FromWorker::Ready => {}
@@ -275,11 +276,12 @@ impl Made {
                 FromWorker::Input { session, edge } => edges.push((session, edge)),
                 FromWorker::Shown(what) => shown.push(what),
                 FromWorker::Gap(gap) => gaps.push(gap),
+                FromWorker::Screenshot { data } => screenshots.push(data),
                 FromWorker::Alignment(_) => {}
                 FromWorker::Fault { reason } => panic!("fault: {reason}"),
             }
         }
-        Self { output: output.expect("an Output"), inits, chunks, reports, rejected, shown, gaps, edges }
+        Self { output: output.expect("an Output"), inits, chunks, reports, rejected, shown, gaps, edges, screenshots }
     }
 
     pub fn audio_track(&self) -> u8 {

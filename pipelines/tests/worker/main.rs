@@ -93,6 +93,19 @@ fn a_25_fps_source_becomes_exact_parts() {
 }
 
 #[test]
+fn a_screenshot_shows_what_is_on_air_and_costs_no_frame() {
+    let made = play(spec(), &test_card("320x180", "25", "-c:a aac", 5.0));
+    assert_clean(&made);
+    let [picture] = made.screenshots.as_slice() else { panic!("{} screenshots in 5 s", made.screenshots.len()) };
+    let scratch = Scratch::new();
+    let path = scratch.path("screenshot.jpg");
+    std::fs::write(&path, picture).unwrap();
+    assert_eq!(probe(&path).1, (320, 180));
+    // A test card is neither black nor white.
+    assert!((40..200).contains(&brightness(&path)[0]), "{:?}", brightness(&path));
+}
+
+#[test]
 fn every_standard_rate_has_its_exact_grid() {
     for (rate, named) in [("24", "24"), ("30000/1001", "30000/1001"), ("50", "50")] {
         let made = play(spec(), &test_card("320x180", rate, "-c:a aac", 5.0));

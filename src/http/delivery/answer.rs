@@ -19,6 +19,8 @@ const ERR_CODE: HeaderName = HeaderName::from_static("x-err-code");
 const EXPOSED: &str = "X-Err-Code, Date, Content-Length, Content-Range";
 /// For what the next second may change.
 const SHORT: &str = "public, max-age=1";
+/// For a picture that another one takes the place of in 10 s.
+const PICTURE: &str = "public, max-age=5";
 /// For a playlist that was asked for by number: six target durations (RFC 8216bis B.1).
 const BY_NUMBER: &str = "public, max-age=12";
 /// For what has one content for ever.
@@ -81,6 +83,14 @@ fn manifest(kind: Kind, cache: &'static str, body: Bytes, packed: bool) -> HttpR
         response.insert_header((header::CONTENT_ENCODING, "gzip"));
     }
     response.body(body)
+}
+
+/// A screenshot.
+pub(super) fn picture(jpeg: Bytes) -> HttpResponse {
+    answer(StatusCode::OK, PICTURE)
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .content_type("image/jpeg")
+        .body(jpeg)
 }
 
 /// The start of an answer with media that never changes.

@@ -97,6 +97,29 @@ async fn manifests_come_with_their_types_and_compressed_when_asked() {
 }
 
 #[actix_web::test]
+async fn a_screenshot_is_the_latest_one_of_the_running_broadcast() {
+    use weir_media::pipeline::OutputSink;
+    let shelf = Data::new(shelf());
+    let sink = begin(&shelf);
+    segments(&sink, 0..3);
+    let app = app!(shelf, PATIENCE);
+    assert_eq!(get!(app, "screenshot.jpg").await.status(), StatusCode::NOT_FOUND);
+    sink.screenshot(bytes::Bytes::from_static(b"first"));
+    sink.screenshot(bytes::Bytes::from_static(b"second"));
+    let response = get!(app, "screenshot.jpg").await;
+    assert_eq!(
+        (header(&response, "content-type"), header(&response, "cache-control")),
+        ("image/jpeg", "public, max-age=5")
+    );
+    assert_eq!(header(&response, "access-control-allow-origin"), "*");
+    assert_eq!(body(response).await, "second");
+    let next = begin(&shelf);
+    sink.screenshot(bytes::Bytes::from_static(b"of the past"));
+    segments(&next, 0..1);
+    assert_eq!(get!(app, "screenshot.jpg").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[actix_web::test]
 async fn media_is_whole_immutable_and_cut_to_ranges() {
     let shelf = Data::new(shelf());
     let sink = begin(&shelf);

@@ -90,8 +90,8 @@ pub struct StreamView {
     hls_cmaf_url: String,
     /// The MPEG-TS HLS playlist.
     hls_mpegts_url: Option<String>,
-    /// A recent picture.
-    screenshot: Option<String>,
+    /// The latest picture as JPEG, a new one every 10 s while it is on; 404 before the first.
+    screenshot: String,
     /// Renditions being made; null while not transcoding.
     transcoded_qualities: Option<Vec<String>>,
     /// Length of the running recording, seconds.
@@ -155,7 +155,7 @@ impl StreamView {
             dash_url: urls.dash(id),
             hls_cmaf_url: urls.hls(id),
             hls_mpegts_url: None,
-            screenshot: None,
+            screenshot: urls.screenshot(id),
             transcoded_qualities: on.then_some(status.qualities),
             recording_duration: None,
             transcoding_speed: status.transcoding_speed.filter(|_| on).map(hundredths),
