@@ -68,7 +68,8 @@ pub fn configure(delivery: Delivery) -> impl FnOnce(&mut ServiceConfig) {
 /// What kind of file a request is for, by a word for each; `None` when it is not for delivery.
 pub fn kind(request: &HttpRequest) -> Option<&'static str> {
     request.match_pattern().filter(|pattern| pattern == ROUTE)?;
-    Some(match Name::parse(request.match_info().query("file")) {
+    let file = request.match_info().query("file");
+    Some(match Name::parse(file) {
         Some(Name::Master) => "master",
         Some(Name::Mpd) => "mpd",
         Some(Name::Playlist { .. }) => match Directives::parse(request.query_string()) {
@@ -78,6 +79,7 @@ pub fn kind(request: &HttpRequest) -> Option<&'static str> {
         Some(Name::Init { .. }) => "init",
         Some(Name::Part { .. }) => "part",
         Some(Name::Segment { .. }) => "segment",
+        None if file == SCREENSHOT => "screenshot",
         None => "unknown",
     })
 }

@@ -19,6 +19,7 @@ import chaos
 import continuity
 import control
 import cost
+import doctor
 import doors
 import failover
 import failover_faults
@@ -80,6 +81,7 @@ LINES = {
     "failover_worker": failover_faults.failover_worker,
     "demo_failover": failover.demo_failover,
     "alignment": alignment.alignment,
+    "doctor": doctor.doctor,
     "doors": doors.doors,
     "refusals": refusals.refusals,
     "frozen": frozen.frozen,
@@ -102,7 +104,7 @@ LINES = {
 }
 # Without what needs a quiet machine, many minutes or the tests themselves.
 SHORT = ["quickstart", "smooth", "formats", "gcore", "defects", "demo", "api_writes", "half_open", "mutated", "chaos_checker", "failover_checker",
-         "failover", "fuzz", "doors", "refusals", "frozen", "token_reset", "srt_hostile", "whip",
+         "failover", "fuzz", "doctor", "doors", "refusals", "frozen", "token_reset", "srt_hostile", "whip",
          "pull_checker", "pull_sources", "pull_rotation", "pull_timers", "pull_guard", "pull_many", "webhooks", "http_rules", "metrics", "openapi"]
 
 
