@@ -46,6 +46,7 @@ BODIES = {
     "PUT /streaming/quality_sets/default": {"live": {"id": 2}},
     "PATCH /ops/streams/{id}/failover": {"mode": "hitless", "delay_ms": 2000},
     "POST /ops/streams/{id}/on_air": {"slot": "backup"},
+    "POST /ops/streams/{id}/preflight": {"slot": "backup", "seconds": 60},
     "POST /ops/webhooks": {"url": "https://backend.example/weir"},
     "PATCH /ops/webhooks/{id}": {"enabled": False},
     "POST /ops/webhooks/{id}/rotate_secret": {"overlap_s": 3600},

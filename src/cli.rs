@@ -194,7 +194,7 @@ fn check_config(config: Result<Config, Faults>) -> ExitCode {
     match config {
         Ok(config) => {
             let (faults, notes) = certificates(&config);
-            for line in config.not_built().iter().chain(&notes) {
+            for line in notes {
                 println!("note: {line}");
             }
             if !faults.0.is_empty() {

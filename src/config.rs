@@ -315,9 +315,4 @@ impl Config {
             .into_iter()
             .filter_map(|(door, tls)| Some((door, tls.files()?)))
     }
-
-    /// Doors and features that are switched on here but not built yet, each as a sentence for the log.
-    pub fn not_built(&self) -> Vec<String> {
-        Vec::new()
-    }
 }

@@ -68,7 +68,6 @@ pub fn examine(config: Result<Config, Faults>) -> Vec<Finding> {
             Config::default()
         }
     };
-    findings.extend(config.not_built().into_iter().map(|line| Finding::new(Grade::Warn, "config", line)));
     findings.push(elements(&config));
     findings.push(sandbox(weir_pipelines::worker::sandbox::support()));
     for (key, listen) in [

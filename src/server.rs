@@ -149,9 +149,6 @@ pub async fn run(
     media: Handle,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    for sentence in config.not_built() {
-        tracing::warn!("{sentence}");
-    }
     let https_pair = pair("https", &config.https)?;
     let rtmps_pair = pair("rtmps", &config.rtmps)?;
     let store = Store::open_with(&config.data.dir, config.data.token_key.as_ref())

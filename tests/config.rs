@@ -237,7 +237,6 @@ fn failover_is_what_the_file_says() {
     };
     assert_eq!(config.failover.spec(), spec);
     assert_eq!(config.failover.hold, Duration::from_secs(15));
-    assert!(config.not_built().iter().all(|line| !line.contains("failover")), "{:?}", config.not_built());
     assert_eq!(Config::default().failover.spec(), FailoverSpec::default());
 }
 
@@ -260,11 +259,6 @@ fn a_workers_delay_stays_below_what_counts_as_hung() {
     for outside in ["1001ms", "10s"] {
         assert_eq!(faults(load(&format!("worker.delay = \"{outside}\""))), ["worker.delay"], "{outside}");
     }
-}
-
-#[test]
-fn what_is_not_built_says_so() {
-    assert_eq!(Config::default().not_built(), Vec::<String>::new());
 }
 
 #[test]

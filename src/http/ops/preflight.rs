@@ -25,14 +25,14 @@ pub struct PreflightInput {
     #[schema(minimum = 1, maximum = 300, default = 60)]
     seconds: Option<u64>,
     /// `primary` (default) or `backup`; nobody may publish to it.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^(primary|backup)$")]
     slot: Option<Slot>,
 }
 
 /// Begins a preflight: until it is over, who publishes to the slot with the real URL is admitted by the usual rules, read and judged, but does
 /// not go on air: no worker, no `live`, no event. At its end the encoder's session is closed with that reason, and the next connect goes on
 /// air as usual. The other slot is not touched. Answers as `GET` does.
-#[utoipa::path(post, path = "/ops/streams/{id}/preflight", tag = "operations", request_body = PreflightInput,
+#[utoipa::path(post, path = "/ops/streams/{id}/preflight", tag = "operations", request_body = Option<PreflightInput>,
     params(("id" = u64, Path, description = "Stream")), responses(
     (status = 200, body = Object),
     (status = 404, description = "No such stream"),
