@@ -2,13 +2,16 @@
 
 use std::ffi::{CStr, c_int};
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use super::c;
 
 /// How many hold libsrt, and who waits until nobody does.
 static HOLDERS: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// Longest wait of a process that exits.
+const EXIT_WITHIN: Duration = Duration::from_secs(3);
 
 /// libsrt runs as long as there is one of these; the last one ends its threads.
 pub(super) struct Library(());
@@ -19,6 +22,10 @@ impl Library {
         // SAFETY: no arguments, and nobody else starts or ends it under the lock.
         check(unsafe { c::srt_startup() })?;
         *holders += 1;
+        EXIT.call_once(|| {
+            // SAFETY: the function unwinds into nothing and takes no argument. What is registered last is called first, so before libsrt's own end.
+            unsafe { libc::atexit(at_exit) };
+        });
         // SAFETY: sets a number under libsrt's lock.
         unsafe { c::srt_setloglevel(c::LOG_FATAL) };
         Ok(Self(()))
@@ -38,6 +45,14 @@ impl Drop for Library {
 fn holders() -> MutexGuard<'static, usize> {
     // Nothing panics under the lock.
     HOLDERS.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Registers [`at_exit`].
+static EXIT: Once = Once::new();
+
+/// Whoever exits, however, waits for libsrt: the server does so itself and says when it was in vain, all others need not know.
+extern "C" fn at_exit() {
+    wait_ended(EXIT_WITHIN);
 }
 
 /// Waits at most so long until libsrt has ended with its last listener and connection; whether it has. Blocks.
