@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import door_encoders as encoders
+import impairment
 from report import Failed, Figure, empty, equal, wait_until
 from server import API_KEY, Encoder, Weir
 
@@ -17,6 +18,7 @@ AT_ONCE = 3  # encoders beside each other, so that two cores keep up with all
 WINDOW = 45  # seconds of a preflight
 LOOKED_AT = 24  # seconds that a clean encoder is looked at; every fault here is raised before
 RAISED_WITHIN = 30
+LOSS, RTT_MS = 5, 800  # per cent, and a round trip in which nothing lost comes again in time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +180,22 @@ def on_air(weir, stream):
     return faults, figures
 
 
+def lossy(weir, stream):
+    """A clean encoder behind a network that loses packets for good."""
+    with impairment.Impairment(weir.srt_port, LOSS, RTT_MS) as proxy:
+        to = encoders.target(weir, stream, "srt")
+        through = dataclasses.replace(to, url=to.url.replace(f":{weir.srt_port}", f":{proxy.port}"))
+        weir.api("POST", path(stream), {"seconds": WINDOW})
+        push = Encoder(CLEAN.command("srt", through))
+        try:
+            wait_until("packets_lost", RAISED_WITHIN, lambda: "packets_lost" in codes(weir.api("GET", path(stream))["findings"]), every=0.5)
+        finally:
+            push.end()
+            weir.api("DELETE", path(stream))
+    transport = weir.api("GET", path(stream))["session"]["transport"]
+    return [] if transport["packets_dropped"] else [f"no packet was dropped: {transport}"]
+
+
 def doctor(short):
     """Each fault of a real encoder raises its code and no other, clean ones raise none; a preflight puts nothing on air."""
     cases = [(case, "rtmp") for case in FAULTS if not short or case.name in SHORT]
@@ -192,11 +210,13 @@ def doctor(short):
         stream = weir.create_stream("360p")
         preflight = nothing_on_air(weir, stream)
         aired, figures = on_air(weir, stream)
+        lost = lossy(weir, weir.create_stream("360p"))
     return [
         equal("codes of faults tried", len({code for case, _ in cases for code in case.expected}), 5 if short else 10),
         empty(f"{len(cases) - 2} encoders with a fault: codes missing or too many", faulty),
         empty("2 clean encoders: codes raised", clean),
         empty("preflight: anything on air, or no end", preflight),
+        empty("behind a network that loses packets: packets_lost not raised", lost),
         empty("on air, and an unlike backup beside it", aired),
         *figures,
     ]
