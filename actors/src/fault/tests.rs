@@ -19,8 +19,8 @@ use self::support::sources::Does;
 use self::support::{Cmd, STREAM, Tree, Wire, digest, pass, publish, pulled, settle, spec};
 use super::{arm, is_spent};
 use crate::control::{
-    ChooseSlot, Drain, EndPreflight, GetJournal, GetPreflight, GetRefusals, GetStream, GetTree, OpenPreflight,
-    PutStream, RemoveStream, RestartActor, Restartable, Stop, StreamActor, StreamSpec,
+    ChooseSlot, Drain, EndPreflight, GetJournal, GetPreflight, GetRefusals, GetStream, GetSurvey, GetTree,
+    OpenPreflight, PutStream, RemoveStream, RestartActor, Restartable, Stop, StreamActor, StreamSpec,
 };
 use crate::ingest::{Grant, Publish};
 use crate::probe::Probe;
@@ -52,6 +52,7 @@ const ENTRIES: &[(&str, &[&str])] = &[
             "GetPreflight",
             "EndPreflight",
             "GetTree",
+            "GetSurvey",
             "Drain",
             "Stop",
             "restart timer",
@@ -195,6 +196,7 @@ impl Life {
         then!(self.publisher(STREAM).await);
         then!(pass(1_500).await);
         then!(self.root_node().await);
+        then!(root.send(GetSurvey).await);
         then!(self.journal(STREAM).await);
         then!(root.send(GetJournal(STREAM)).await);
         then!(root.send(GetRefusals(Some(STREAM))).await);
