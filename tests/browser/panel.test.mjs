@@ -39,9 +39,11 @@ after(async () => {
 /** What the page does not have to say itself: answers that a test asks for, and manifests before there is a broadcast. */
 const EXPECTED = /status of (401|422|404)/;
 
-async function encode(name, url) {
+const SOUND = ['-c:a', 'aac'];
+
+async function encode(name, url, sound = SOUND) {
   const picture = ['-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25', '-f', 'lavfi', '-i', 'sine=frequency=1000:sample_rate=48000'];
-  const codecs = ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-b:v', '600k', '-g', '25', '-c:a', 'aac'];
+  const codecs = ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-b:v', '600k', '-g', '25', ...sound];
   const child = spawn('ffmpeg', ['-hide_banner', '-loglevel', 'error', '-nostdin', '-re', ...picture, ...codecs, '-f', 'flv', url], { stdio: 'ignore' });
   encoders.set(name, child);
   return child;
@@ -286,6 +288,15 @@ test('it goes live from this browser', async () => {
   await section('Inputs').getByText('WHIP').waitFor();
   await publish.getByRole('button', { name: 'End broadcast' }).click();
   await publish.close();
+});
+
+test('an encoder without sound is told so, and how that is mended', async () => {
+  await encode('primary', (await api(`/streaming/streams/${stream.id}`)).push_url, ['-an']);
+  const inputs = section('Inputs');
+  await inputs.getByText(/^No sound for \d+ s$/).click();
+  await inputs.getByText('no -an').waitFor();
+  await accessible('what the doctor found');
+  await stop('primary');
 });
 
 test('a stream that is pulled says which source it asks, and hides its secrets', async () => {

@@ -1,5 +1,6 @@
 /** Asking the API, by the session's cookie. */
 
+import { capitalised } from './format';
 import type { Page } from './types';
 
 /** An answer that is none. */
@@ -56,7 +57,7 @@ function failure(answer: Response, text: string): Failure {
 }
 
 function sentence(text: string): string {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  const whole = capitalised(text);
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
 

@@ -28,6 +28,11 @@ export function moment(at: string): string {
   return date.toDateString() === new Date().toDateString() ? time(at) : `${day(at)}, ${time(at)}`;
 }
 
+/** With a capital at its begin, as the server's words have none. */
+export function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 export function fps(rate: number): string {
   return `${Number(rate.toFixed(2))} fps`;
 }

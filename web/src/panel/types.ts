@@ -70,11 +70,20 @@ export interface Publisher {
   transport: { rtt_ms?: number | null; packets_lost?: number | null; packets_dropped?: number | null } | null;
 }
 
+/** What the ingest doctor finds. */
+export interface Finding {
+  code: string;
+  severity: 'warning' | 'error';
+  text: string;
+  fix: { text: string; obs: string; ffmpeg: string };
+}
+
 export interface SlotDetail {
   slot: Slot;
   live: boolean;
   state: 'absent' | 'silent' | 'undecoded' | 'received' | 'decoding';
   session: Publisher | null;
+  doctor: Finding[];
 }
 
 export interface PullDetail {

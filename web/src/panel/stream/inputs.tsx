@@ -8,6 +8,7 @@ import { useCountdown } from '../parts/clock';
 import { say } from '../parts/toast';
 import type { Detail, Slot, SlotDetail } from '../types';
 import { protocol, slotWords } from '../words';
+import { Findings } from './findings';
 
 export function Inputs({ id, detail }: { id: number; detail: Detail | null }) {
   const [busy, setBusy] = useState(false);
@@ -79,6 +80,7 @@ function Input({ slot, detail, busy, onChoose }: { slot: SlotDetail; detail: Det
           ))}
         </p>
       )}
+      <Findings findings={slot.doctor} />
     </div>
   );
 }

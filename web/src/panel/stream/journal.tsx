@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks';
 import { call, wordsOf } from '../api';
-import { day, full, time } from '../format';
+import { capitalised, day, full, time } from '../format';
 import { Switch } from '../parts/field';
 import { say } from '../parts/toast';
 import type { Entry, Page } from '../types';
@@ -57,10 +57,6 @@ export function Journal({ id, entries }: { id: number; entries: readonly Entry[]
   );
 }
 
-function sentence(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
 function Line({ entry, before }: { entry: Entry; before: Entry | undefined }) {
   const { tone, weight } = entryKind(entry);
   const today = day(entry.at);
@@ -77,7 +73,7 @@ function Line({ entry, before }: { entry: Entry; before: Entry | undefined }) {
           {time(entry.at)}
         </time>
         <span class="dot" aria-hidden="true" />
-        <p>{sentence(entry.text)}</p>
+        <p>{capitalised(entry.text)}</p>
       </li>
     </>
   );
