@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::metrics::MetricsError;
 use crate::store::StoreError;
@@ -74,10 +74,24 @@ pub enum ApiError {
     Metrics(#[from] MetricsError),
 }
 
+/// What is wrong with fields that nobody knows here.
+pub fn unknown_fields(given: &Map<String, Value>, known: &[&str]) -> FieldErrors {
+    let unknown = given.keys().filter(|field| !known.contains(&field.as_str()));
+    let text = format!("is unknown; known here: {}", known.join(", "));
+    unknown.map(|field| (field.clone(), vec![text.clone()])).collect()
+}
+
+impl ApiError {
+    /// One wrong field.
+    pub fn field(field: &str, text: impl Into<String>) -> Self {
+        Self::Invalid(FieldErrors::from([(field.to_owned(), vec![text.into()])]))
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::MaxActive(_) => Self::Invalid(FieldErrors::from([("active".into(), vec![error.to_string()])])),
+            StoreError::MaxActive(_) => Self::field("active", error.to_string()),
             error if error.is_disk_full() => Self::DiskFull(error),
             error => Self::Store(error),
         }

@@ -16,7 +16,7 @@ use self::sessions::{LIFETIME, Session};
 use super::arrival::Arrival;
 use super::auth::digest;
 use super::body::Body;
-use super::error::{ApiError, FieldErrors};
+use super::error::ApiError;
 use super::{Api, player};
 
 const PAGE: &str = "panel.html";
@@ -94,7 +94,7 @@ pub async fn sign_in(api: web::Data<Api>, request: HttpRequest, body: Body) -> R
     let arrival = Arrival::of(&api.config, &request);
     guard::check(&request, &arrival)?;
     let Some(offered) = body.0.get("key").and_then(|key| key.as_str()) else {
-        return Err(ApiError::Invalid(FieldErrors::from([("key".into(), vec!["must be a string".into()])])));
+        return Err(ApiError::field("key", "must be a string"));
     };
     api.sessions.may_try(arrival.client).map_err(ApiError::TooManyTries)?;
     if !bool::from(digest(offered.trim()).ct_eq(&digest(api.key.expose()))) {

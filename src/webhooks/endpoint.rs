@@ -17,6 +17,7 @@ use weir_policy::delivery::{Delivery, Outcome, Policy, Start, Verdict};
 
 use super::request::{self, Failure};
 use crate::store::delivery::{Message, Settled, Try};
+use crate::store::stream::now_ms;
 use crate::store::webhook::WebhookEdit;
 use crate::store::{Store, StoreError, Webhook};
 
@@ -136,7 +137,7 @@ impl Endpoint {
             Ok(None) => return Tried { start, ended: Ended::Vanished },
             Err(error) => return Tried { start, ended: Ended::Unread(error) },
         };
-        let (began, at) = (clock::now(), request::now_ms());
+        let (began, at) = (clock::now(), now_ms());
         let id = request::message_id(&self.store, message.id);
         let answer = request::send(&self.poster, &self.webhook, &id, &message.body).await;
         let took = clock::now().duration_since(began);
@@ -199,7 +200,7 @@ impl Endpoint {
 
     /// A failed try of a message, whose age counts from the webhook's own time where it is older.
     fn failed(&self, message: &Message, retry_after: Option<Duration>) -> Outcome {
-        let age = request::now_ms().saturating_sub(message.at.max(self.webhook.since));
+        let age = now_ms().saturating_sub(message.at.max(self.webhook.since));
         Outcome::Failed { age: Duration::from_millis(age.max(0) as u64), retry_after }
     }
 

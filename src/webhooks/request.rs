@@ -89,11 +89,6 @@ pub fn shown_url(url: &Secret) -> String {
     url.into()
 }
 
-/// Milliseconds since 1970.
-pub fn now_ms() -> i64 {
-    clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use weir_media::id::Slot;
 
 use crate::http::Api;
 use crate::http::body::Body;
-use crate::http::error::{ApiError, FieldErrors};
+use crate::http::error::{ApiError, unknown_fields};
 use crate::http::streams::{stream_id, unknown};
 
 /// The choice.
@@ -37,10 +37,7 @@ pub async fn choose(api: web::Data<Api>, id: web::Path<String>, body: Body) -> R
 }
 
 fn choice(given: &Map<String, Value>) -> Result<Option<Slot>, ApiError> {
-    let mut errors = FieldErrors::new();
-    for field in given.keys().filter(|field| *field != "slot") {
-        errors.insert(field.clone(), vec!["is unknown; known here: slot".into()]);
-    }
+    let mut errors = unknown_fields(given, &["slot"]);
     let slot = given.get("slot").and_then(|value| Option::<Slot>::deserialize(value).ok());
     if slot.is_none() {
         errors.insert("slot".into(), vec!["must be primary, backup or null".into()]);

@@ -11,7 +11,7 @@ use weir_media::id::{Slot, StreamId};
 
 use crate::http::Api;
 use crate::http::body::Body;
-use crate::http::error::{ApiError, FieldErrors};
+use crate::http::error::{ApiError, unknown_fields};
 use crate::http::streams::{stream_id, unknown};
 
 /// How long one takes that is not given a time, seconds.
@@ -79,10 +79,7 @@ async fn answer(
 }
 
 fn choice(given: &Map<String, Value>) -> Result<(Slot, Duration), ApiError> {
-    let mut errors = FieldErrors::new();
-    for field in given.keys().filter(|field| !["slot", "seconds"].contains(&field.as_str())) {
-        errors.insert(field.clone(), vec!["is unknown; known here: seconds, slot".into()]);
-    }
+    let mut errors = unknown_fields(given, &["seconds", "slot"]);
     let slot = given.get("slot").map_or(Ok(Slot::Primary), Slot::deserialize);
     if slot.is_err() {
         errors.insert("slot".into(), vec!["must be primary or backup".into()]);

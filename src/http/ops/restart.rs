@@ -9,7 +9,7 @@ use weir_media::id::StreamId;
 
 use crate::http::Api;
 use crate::http::body::Body;
-use crate::http::error::{ApiError, FieldErrors};
+use crate::http::error::{ApiError, unknown_fields};
 use crate::http::streams::unknown;
 
 /// Doors, by their names in the tree.
@@ -50,10 +50,7 @@ pub async fn restart(api: web::Data<Api>, body: Body) -> Result<HttpResponse, Ap
 }
 
 fn chosen(given: &Map<String, Value>) -> Result<Restartable, ApiError> {
-    let mut errors = FieldErrors::new();
-    for field in given.keys().filter(|field| !["stream", "actor"].contains(&field.as_str())) {
-        errors.insert(field.clone(), vec!["is unknown; known here: stream, actor".into()]);
-    }
+    let mut errors = unknown_fields(given, &["stream", "actor"]);
     let of_stream = given.get("stream").filter(|stream| !stream.is_null());
     let stream = of_stream.and_then(Value::as_u64).map(StreamId);
     if of_stream.is_some() && stream.is_none() {

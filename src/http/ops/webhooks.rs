@@ -17,7 +17,7 @@ pub use self::view::{DeliveryPage, TestView, WebhookView};
 use crate::config::Secret;
 use crate::http::Api;
 use crate::http::body::Body;
-use crate::http::error::{ApiError, FieldErrors};
+use crate::http::error::ApiError;
 use crate::store::webhook::{MOST, WebhookEdit};
 use crate::store::{StoreError, Webhook};
 use crate::webhooks::{OVERLAP, Webhooks, signature};
@@ -53,7 +53,7 @@ pub async fn list(api: web::Data<Api>, webhooks: web::Data<Webhooks>) -> Result<
 ))]
 pub async fn create(webhooks: web::Data<Webhooks>, body: Body) -> Result<HttpResponse, ApiError> {
     let wishes = Wishes::read(&body.0, &["url", "secret", "enabled"])?;
-    let url = wishes.url.ok_or_else(|| wrong("url", "can't be blank"))?;
+    let url = wishes.url.ok_or_else(|| ApiError::field("url", "can't be blank"))?;
     may_be_told(&webhooks, &url).await?;
     let (secret, enabled) = (wishes.secret.map_or_else(fresh_secret, Ok)?, wishes.enabled.unwrap_or(true));
     let added = webhooks.add(Secret::new(url), secret, enabled).await?;
@@ -165,7 +165,7 @@ pub async fn replay(
     }
     let (oldest, newest) = api.store.message_range().await?;
     if after > newest {
-        return Err(wrong("after", &format!("must be an event_id within 0 and {newest}")));
+        return Err(ApiError::field("after", format!("must be an event_id within 0 and {newest}")));
     }
     let id = webhook.id;
     let messages = webhooks.change(id, move |store| async move { store.replay_webhook(id, after).await }).await?;
@@ -221,15 +221,11 @@ fn changeable(webhook: &Webhook) -> Result<(), ApiError> {
 }
 
 async fn may_be_told(webhooks: &Webhooks, url: &str) -> Result<(), ApiError> {
-    let url = url::Url::parse(url).map_err(|_| wrong("url", input::NO_URL))?;
-    webhooks.check(&url).await.map_err(|error| wrong("url", &error.to_string()))
+    let url = url::Url::parse(url).map_err(|_| ApiError::field("url", input::NO_URL))?;
+    webhooks.check(&url).await.map_err(|error| ApiError::field("url", error.to_string()))
 }
 
 fn fresh_secret() -> Result<Secret, ApiError> {
     let none = || StoreError::Random("the system gives none".into());
     Ok(signature::fresh_secret().ok_or_else(none)?)
-}
-
-fn wrong(field: &str, text: &str) -> ApiError {
-    ApiError::Invalid(FieldErrors::from([(field.to_owned(), vec![text.to_owned()])]))
 }

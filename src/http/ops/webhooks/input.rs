@@ -6,7 +6,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use crate::config::Secret;
-use crate::http::error::{ApiError, FieldErrors};
+use crate::http::error::{ApiError, FieldErrors, unknown_fields};
 use crate::webhooks::signature;
 
 /// Longest address, bytes.
@@ -119,11 +119,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(given: &'a Map<String, Value>, known: &[&str]) -> Self {
-        let mut reader = Self { given, errors: FieldErrors::new() };
-        for field in given.keys().filter(|field| !known.contains(&field.as_str())) {
-            reader.wrong(field, &format!("is unknown; known here: {}", known.join(", ")));
-        }
-        reader
+        Self { given, errors: unknown_fields(given, known) }
     }
 
     /// A field that may be missing, or null for the same.
