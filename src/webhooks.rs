@@ -10,7 +10,6 @@
 //! Whatever is changed of a webhook ends its endpoint first and begins another one from the store after it, so that no try runs on what was
 //! before.
 
-mod base64;
 mod endpoint;
 pub mod request;
 pub mod signature;

@@ -1,9 +1,10 @@
 //! Secrets and signatures of webhooks, by the specification Standard Webhooks (symmetric scheme `v1`).
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rand::TryRngCore;
 use ring::hmac;
 
-use super::base64;
 use crate::config::Secret;
 
 /// What stands before a secret's base64.
@@ -24,7 +25,7 @@ pub fn is_secret(text: &str) -> bool {
 pub fn fresh_secret() -> Option<Secret> {
     let mut bytes = [0; MADE];
     rand::rngs::OsRng.try_fill_bytes(&mut bytes).ok()?;
-    Some(Secret::new(format!("{PREFIX}{}", base64::encode(&bytes))))
+    Some(Secret::new(format!("{PREFIX}{}", STANDARD.encode(bytes))))
 }
 
 /// The value of `webhook-signature`: one signature for each secret, separated by spaces. `timestamp` is in seconds since 1970.
@@ -32,13 +33,13 @@ pub fn sign<'a>(secrets: impl IntoIterator<Item = &'a Secret>, id: &str, timesta
     let signed = format!("{id}.{timestamp}.{body}");
     let signatures = secrets.into_iter().filter_map(|secret| {
         let signature = hmac::sign(&key(secret.expose())?, signed.as_bytes());
-        Some(format!("v1,{}", base64::encode(signature.as_ref())))
+        Some(format!("v1,{}", STANDARD.encode(signature)))
     });
     signatures.collect::<Vec<_>>().join(" ")
 }
 
 fn key(text: &str) -> Option<hmac::Key> {
-    let bytes = base64::decode(text.strip_prefix(PREFIX)?)?;
+    let bytes = STANDARD.decode(text.strip_prefix(PREFIX)?).ok()?;
     LENGTH.contains(&bytes.len()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
@@ -57,6 +58,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_base64_is_refused_and_the_vectors_of_the_rfc_hold() {
+        // One secret has one spelling: with its padding, and without bits that are left over.
+        for text in ["Zg", "Zg=", "Zh==", "Zg===", "=", "Z", "Zm9v=", "Zm 9v", "Zm9v\n", "Zm-_", "é"] {
+            assert!(STANDARD.decode(text).is_err(), "{text}");
+        }
+        // RFC 4648, 10.
+        let plain = ["", "f", "fo", "foo", "foob", "fooba", "foobar"];
+        let encoded = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
+        assert_eq!(plain.map(|plain| STANDARD.encode(plain)), encoded);
+        assert_eq!(STANDARD.encode([0xfb, 0xff, 0xfe]), "+//+");
+    }
+
+    #[test]
     fn two_secrets_make_two_signatures() {
         let (new, old) = (fresh_secret().unwrap(), Secret::new(SECRET));
         let both = sign([&new, &old], "a", 1, "{}");
@@ -66,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_secret_has_its_prefix_and_24_to_64_bytes() {
-        let of = |length| format!("{PREFIX}{}", base64::encode(&vec![7; length]));
+        let of = |length| format!("{PREFIX}{}", STANDARD.encode(vec![7; length]));
         assert!(is_secret(SECRET) && is_secret(&of(24)) && is_secret(&of(64)));
         for wrong in [of(23), of(65), of(32)[6..].to_owned(), "whsec_".into(), "whsec_!".into()] {
             assert!(!is_secret(&wrong), "{wrong}");
